@@ -1,0 +1,1 @@
+"""The batching queue: its port, and its implementation in Lua over Redis."""

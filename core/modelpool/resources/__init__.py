@@ -1,0 +1,1 @@
+"""The ModelPool resource: quantities, spec, status, and the checks between fields."""

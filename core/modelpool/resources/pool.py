@@ -1,0 +1,34 @@
+"""Which pool: namespace and name, and everything derived from them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PoolRef:
+    """A pool's identity. ``str(ref)`` is ``namespace/name``."""
+
+    namespace: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> PoolRef:
+        """``namespace/name``, or a bare name in the namespace ``default``."""
+        namespace, _, name = text.rpartition("/")
+        return cls(namespace or "default", name)
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def short_id(self) -> str:
+        """Eight lower-case letters and digits that start every job id of this pool."""
+        digest = hashlib.sha256(str(self).encode()).digest()
+        return base64.b32encode(digest[:5]).decode().lower()
+
+    def key(self, *parts: str) -> str:
+        """A Redis key of this pool; the braces keep all of a pool's keys in one hash slot."""
+        return ":".join(("mpl:{" + str(self) + "}", *parts))

@@ -1,0 +1,64 @@
+"""Work follows what a job costs the GPU; price follows what the spec promised."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelpool.jobs import JobRequest
+from modelpool.resources.spec import Defaults, Task
+from modelpool.work import expected_work, megapixel_steps, price
+
+USUAL = Defaults(width=1000, height=1000, steps=10, guidance=3.0)
+
+
+def a_request(**changes: Any) -> JobRequest:
+    fields: dict[str, Any] = {
+        "model": "m",
+        "revision": "r",
+        "task": Task.TEXT_TO_IMAGE,
+        "width": 1000,
+        "height": 1000,
+        "steps": 10,
+        "guidance": 3.0,
+        "seed": 1,
+    }
+    return JobRequest.model_validate(fields | changes)
+
+
+def test_work_is_a_fixed_part_and_megapixel_steps() -> None:
+    assert expected_work(a_request(), 0.1, fixed=0.5) == pytest.approx(0.5 + 1 * 10 * 2 * 0.1)
+
+
+def test_guidance_runs_the_network_twice() -> None:
+    assert megapixel_steps(1000, 1000, 10, 1, 3.0) == 2 * megapixel_steps(1000, 1000, 10, 1, 0.0)
+    assert megapixel_steps(1000, 1000, 10, 1, 1.0) == megapixel_steps(1000, 1000, 10, 1, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "units"),
+    [
+        ({}, 1),
+        ({"steps": 5}, 1),
+        ({"guidance": 0.0}, 1),
+        ({"steps": 11}, 2),
+        ({"steps": 20}, 2),
+        ({"width": 2000, "height": 2000}, 4),
+        ({"width": 2000, "height": 2000, "steps": 30}, 12),
+    ],
+)
+def test_a_job_within_the_defaults_costs_one_unit_and_a_larger_one_its_ratio_rounded_up(
+    changes: dict[str, Any], units: int
+) -> None:
+    assert price(a_request(**changes), USUAL, quota_units=1) == units
+
+
+def test_a_video_costs_its_own_units() -> None:
+    assert price(a_request(), USUAL, quota_units=5) == 5
+    assert price(a_request(steps=11), USUAL, quota_units=5) == 6
+
+
+@given(steps=st.integers(1, 100), more=st.integers(0, 100))
+def test_a_larger_job_never_costs_less(steps: int, more: int) -> None:
+    assert price(a_request(steps=steps + more), USUAL, 1) >= price(a_request(steps=steps), USUAL, 1)
