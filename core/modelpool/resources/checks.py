@@ -52,7 +52,9 @@ def tier_names_are_unique(spec: ModelPoolSpec) -> Iterator[Finding]:
     seen: set[str] = set()
     for t, tier in enumerate(spec.tiers):
         if tier.name in seen:
-            yield Finding(f"spec.tiers[{t}].name", f"a second tier is called {tier.name!r}; give each tier its own name")
+            yield Finding(
+                f"spec.tiers[{t}].name", f"a second tier is called {tier.name!r}; give each tier its own name"
+            )
         seen.add(tier.name)
 
 

@@ -177,9 +177,9 @@ class Model(Resource):
     source: Source
     weights: Memory = Field(description="Memory of the weights, until measured.")
     activations: Memory = Field(description="Memory of the activations at the batch cap, until measured.")
-    defaults: Defaults = Field(default_factory=Defaults)  # type: ignore[arg-type]
-    limits: Limits = Field(default_factory=Limits)  # type: ignore[arg-type]
-    batch: BatchPolicy = Field(default_factory=BatchPolicy)  # type: ignore[arg-type]
+    defaults: Defaults = Field(default_factory=Defaults)
+    limits: Limits = Field(default_factory=Limits)
+    batch: BatchPolicy = Field(default_factory=BatchPolicy)
     quota_units: int = Field(1, ge=1, le=1000)
     seconds_per_megapixel_step: float = Field(0.15, gt=0, le=1000)
     styles: tuple[Style, ...] = Field((), max_length=64)
@@ -202,7 +202,7 @@ class Tier(Resource):
     policy: Policy
     slots: int = Field(ge=1, le=1000)
     models: tuple[Model, ...] = Field(min_length=1, max_length=32)
-    gpu: TierGpu = Field(default_factory=TierGpu)  # type: ignore[arg-type]
+    gpu: TierGpu = Field(default_factory=TierGpu)
     host_memory: Memory | None = Field(None, description="Per slot, instead of the pool's hostMemory.")
     idle_seconds: int = Field(600, ge=1, le=86_400, description="OnDemand: unload after this long without a job.")
     lend: bool = Field(False, description="OnDemand: idle slots may host models of Rotate tiers.")
@@ -246,11 +246,11 @@ class ModelPoolSpec(Resource):
     gpu: Gpu
     host_memory: Memory = Field("64Gi", description="Per slot, for warm weights.")
     worker_overhead: Memory = Field("6Gi", description="Per slot, for the process itself.")
-    model_volume: ModelVolume = Field(default_factory=ModelVolume)  # type: ignore[arg-type]
+    model_volume: ModelVolume = Field(default_factory=ModelVolume)
     tiers: tuple[Tier, ...] = Field(min_length=1, max_length=8)
-    rebalance: Rebalance = Field(default_factory=Rebalance)  # type: ignore[arg-type]
-    worker: WorkerSpec = Field(default_factory=WorkerSpec)  # type: ignore[arg-type]
-    cost: Cost = Field(default_factory=Cost)  # type: ignore[arg-type]
+    rebalance: Rebalance = Field(default_factory=Rebalance)
+    worker: WorkerSpec = Field(default_factory=WorkerSpec)
+    cost: Cost = Field(default_factory=Cost)
 
     def tier_vram(self, tier: Tier) -> int:
         """Bytes of VRAM of one slot of ``tier``."""

@@ -51,7 +51,11 @@ def test_parameters_that_the_task_does_not_use_split_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("task", "changes"),
-    [(Task.IMAGE_TO_IMAGE, {"strength": 0.1}), (Task.IMAGE_TO_VIDEO, {"fps": 24}), (Task.IMAGE_TO_VIDEO, {"motion": 1})],
+    [
+        (Task.IMAGE_TO_IMAGE, {"strength": 0.1}),
+        (Task.IMAGE_TO_VIDEO, {"fps": 24}),
+        (Task.IMAGE_TO_VIDEO, {"motion": 1}),
+    ],
 )
 def test_parameters_that_the_task_uses_split_a_batch(task: Task, changes: dict[str, Any]) -> None:
     assert a_request(task=task, **changes).parameter_key() != a_request(task=task).parameter_key()
