@@ -1,0 +1,43 @@
+# `make help` lists what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check format lock train-demo-models check-demo-models clean distclean
+
+BIN := .venv/bin
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-20s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Make .venv from the lock file; quick when nothing changed
+	@scripts/setup
+
+demo: setup ## Start the whole service, make pictures and a video under out/, stop it
+	$(BIN)/modelpool demo --out out
+
+up: setup ## Run the example pool on http://127.0.0.1:8080 until Ctrl-C
+	$(BIN)/modelpool up -f examples/studio.yaml
+
+test: setup ## Run the unit and integration tests; PYTEST="-k name" to choose
+	@scripts/test $(PYTEST)
+
+check: setup ## Check format, lint, types, imports and lock files, as CI does
+	@scripts/check
+
+format: setup ## Format, and mend what the linter can mend
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+lock: setup ## Resolve the dependencies anew; UPGRADE="--upgrade" for the latest
+	@$(BIN)/python scripts/lock.py $(UPGRADE)
+
+train-demo-models: setup ## Train the demo models (about 90 minutes on 2 cores; resumable)
+	$(BIN)/python -m modelpool_training train
+
+check-demo-models: setup ## Measure how well the demo models obey their prompts
+	$(BIN)/python -m modelpool_training check
+
+clean: ## Remove what runs and tools left behind; keep .venv
+	rm -rf out run build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -path ./.venv -prune -o -type d -name __pycache__ -print0 | xargs -0 rm -rf
+
+distclean: clean ## Remove .venv too
+	rm -rf .venv

@@ -1,0 +1,50 @@
+"""Wait for something to become true instead of sleeping for a guessed time."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, overload
+
+T = TypeVar("T")
+
+INTERVAL_SECONDS = 0.01
+
+
+@overload
+async def wait_until(predicate: Callable[[], Awaitable[T]], timeout: float = ..., interval: float = ...) -> T: ...
+@overload
+async def wait_until(predicate: Callable[[], T], timeout: float = ..., interval: float = ...) -> T: ...
+async def wait_until(
+    predicate: Callable[[], T | Awaitable[T]], timeout: float = 10.0, interval: float = INTERVAL_SECONDS
+) -> T:
+    """Poll `predicate`, plain or async, until what it returns is true, and return that.
+
+    Raises AssertionError with the last value after `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        outcome = predicate()
+        value: T = await outcome if inspect.isawaitable(outcome) else outcome
+        if value:
+            return value
+        if time.monotonic() >= deadline:
+            raise AssertionError(_too_late(predicate, timeout, value))
+        await asyncio.sleep(interval)
+
+
+def block_until(predicate: Callable[[], T], timeout: float = 10.0, interval: float = INTERVAL_SECONDS) -> T:
+    """`wait_until` for tests without an event loop."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = predicate()
+        if value:
+            return value
+        if time.monotonic() >= deadline:
+            raise AssertionError(_too_late(predicate, timeout, value))
+        time.sleep(interval)
+
+
+def _too_late(predicate: Callable[[], object], timeout: float, value: object) -> str:
+    name = getattr(predicate, "__qualname__", repr(predicate))
+    return f"{name} was not true within {timeout:g} s; it last returned {value!r}"
