@@ -9,7 +9,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One object's metadata. ``modified_at`` in Unix milliseconds."""
+    """One object's metadata. ``modified_at`` in Unix milliseconds, ``etag`` opaque and without quotes."""
 
     key: str
     size: int
@@ -21,7 +21,10 @@ class Store(Protocol):
     """Bytes by key. Every method raises :class:`modelpool.errors.StoreUnavailable` when the store is away."""
 
     async def put(self, key: str, data: bytes) -> None:
-        """Write atomically; a reader sees the old object or the new one. The content type follows the extension."""
+        """Write atomically; a reader sees the old object or the new one. The content type follows the extension.
+
+        :raises ValueError: the key is not one of ours.
+        """
         ...
 
     async def get(self, key: str) -> bytes:
@@ -29,6 +32,10 @@ class Store(Protocol):
 
         :raises ResultNotFound: no such object, or a key that is not one of ours.
         """
+        ...
+
+    async def fetch(self, key: str) -> tuple[StoredObject, bytes]:
+        """Metadata and the whole object in one round trip; raises as ``get``."""
         ...
 
     async def head(self, key: str) -> StoredObject:
@@ -40,5 +47,5 @@ class Store(Protocol):
         ...
 
     def list(self, prefix: str) -> AsyncIterator[StoredObject]:
-        """Every object below ``prefix``."""
+        """Every object below ``prefix``, which is ``results`` or ``inputs``."""
         ...

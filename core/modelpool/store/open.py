@@ -1,0 +1,77 @@
+"""Open a store by its URL.
+
+===========================  ==============================================================================
+``memory:``                  this process only, for tests
+``file:///var/lib/results``  a folder, created when it is missing
+``s3://bucket/prefix``       S3; ``?endpoint=``, ``?region=``, ``?access_key_id=``, ``?secret_access_key=`` or the usual
+                             ``AWS_…`` variables of the environment
+===========================  ==============================================================================
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, S3Store
+
+from modelpool.errors import InvalidInput
+from modelpool.store.memory import MemoryStore
+from modelpool.store.objects import ObjectsStore
+from modelpool.store.port import Store
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config  # obstore has its type hints in stubs only
+
+_S3_OPTIONS = ("endpoint", "region", "access_key_id", "secret_access_key", "session_token")
+
+
+def open_store(url: str) -> Store:
+    """The store behind ``url``.
+
+    :raises InvalidInput: a URL that says no store, with the spellings that do.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "memory":
+        return MemoryStore()
+    if parts.scheme == "file":
+        return _folder(Path(unquote(parts.netloc + parts.path)))
+    if parts.scheme == "s3":
+        return _s3(parts.netloc, parts.path.strip("/"), dict(parse_qsl(parts.query)))
+    raise InvalidInput(
+        f"a store of kind {parts.scheme!r} is not known; write file:///folder or s3://bucket/prefix", param="store"
+    )
+
+
+def _folder(path: Path) -> Store:
+    if not path.is_absolute():
+        raise InvalidInput(f"the store's folder {str(path)!r} must be absolute: file:///folder", param="store")
+    try:
+        return ObjectsStore(LocalStore(path, mkdir=True), str(path), attributes=False)
+    except (BaseError, OSError, ValueError) as error:
+        raise InvalidInput(f"the store's folder {str(path)!r} cannot be made: {error}", param="store") from error
+
+
+def _s3(bucket: str, prefix: str, options: dict[str, str]) -> Store:
+    unknown = sorted(set(options) - set(_S3_OPTIONS))
+    if not bucket or unknown:
+        wrong = f"unknown option {unknown[0]!r}" if unknown else "no bucket"
+        raise InvalidInput(f"{wrong} in the s3:// URL; options are {', '.join(_S3_OPTIONS)}", param="store")
+    config: S3Config = dict(options)  # type: ignore[assignment]
+    endpoint = options.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    objects = S3Store(
+        bucket,
+        prefix=prefix or None,
+        config=config,
+        client_options={
+            "allow_http": (endpoint or "").startswith("http://"),
+            "connect_timeout": timedelta(seconds=5),
+            "timeout": timedelta(seconds=60),
+        },
+        retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=20)},
+    )
+    return ObjectsStore(objects, f"s3://{bucket}", attributes=True)
