@@ -1,0 +1,6 @@
+-- Cancel for the requester. ARGV: id. Returns nothing when there is no such job, 0 when it has ended otherwise.
+local job = read(ARGV[2])
+if not job then return false end
+if job.finished then return job.state == 'cancelled' and 1 or 0 end
+conclude(job, 'cancelled', {})
+return 1

@@ -1,0 +1,85 @@
+-- The next batch: the head of line over the hot models decides the key, paid before free.
+-- ARGV: lease, slot, lease ms, mixes ('1'), then name, cap and work limit (or empty) of each hot model.
+-- Returns {now, id, body, lane, work, attempts, solo, enqueued, deadline, trace, id, …}, or nil.
+local lease, slot, lease_ms, mixes = unpack(ARGV, 2, 5)
+local answer = {now}
+
+local function put(job)
+  for _, value in ipairs({job.id, call('GET', key('body', job.id)), job.lane, job.work, job.attempts, job.solo or '',
+    job.enqueued, job.deadline, job.trace or ''}) do
+    answer[#answer + 1] = value
+  end
+end
+
+-- The reply to this very claim was lost: answer again.
+local taken = call('GET', key('lease', lease))
+if taken then
+  for id in taken:gmatch('%S+') do
+    local job = read(id)
+    if job and job.state == 'running' and job.lease == lease then put(job) end
+  end
+  return answer[2] and answer
+end
+
+settle(CHUNK)
+
+local function head_of_line()
+  for _, line in ipairs(LINES) do
+    local first
+    for i = 6, #ARGV, 3 do
+      local top = call('ZRANGE', key('line', line, ARGV[i]), 0, 0, 'WITHSCORES')
+      local name, tag = top[1], tonumber(top[2])
+      if name and (not first or tag < first.tag or (tag == first.tag and name < first.name)) then
+        first = {name = name, tag = tag, line = line, model = ARGV[i],
+          cap = tonumber(ARGV[i + 1]), room = tonumber(ARGV[i + 2]) or math.huge}
+      end
+    end
+    if first then return first end
+  end
+end
+
+local first, head
+for _ = 1, CHUNK do
+  first = head_of_line()
+  if not first then return false end
+  head = read(id_of(first.name))
+  if head then break end
+  call('ZREM', key('line', first.line, first.model), first.name) -- its record was lost in a failover
+end
+if not head then return false end
+
+-- Others with the head's key join in the order of their tags, free ones only when no other paid job can, until the
+-- batch is full or the next one would cost too much.
+local batch = {head}
+local function fill()
+  local room = first.room - head.work
+  local kind, group = 'batch', head.key
+  if mixes == '1' then kind, group = 'shape', head.shape end
+  for _, line in ipairs(first.line == 'paid' and LINES or {'free'}) do
+    for _, name in ipairs(call('ZRANGE', key(kind, line, group), 0, first.cap - 1)) do
+      local job = name ~= first.name and read(id_of(name))
+      if job then
+        room = room - job.work
+        if #batch >= first.cap or room < 0 then return end
+        batch[#batch + 1] = job
+      end
+    end
+  end
+end
+if head.solo ~= '1' then fill() end
+
+local ids = {}
+for i, job in ipairs(batch) do
+  leave(job)
+  count(job, 'running', 1)
+  change(job, {state = 'running', lease = lease, slot = slot, started = now, company = #batch})
+  call('ZADD', key('due'), math.min(now + lease_ms, job.deadline), job.id)
+  ids[i] = job.id
+  put(job)
+end
+-- V follows the heads only: a batch mate from far behind says nothing about how far the line has come.
+if first.tag > tonumber(call('HGET', key('clock'), first.line) or 0) then
+  call('HSET', key('clock'), first.line, first.tag)
+end
+call('SET', key('lease', lease), table.concat(ids, ' '), 'PX', lease_ms)
+return answer

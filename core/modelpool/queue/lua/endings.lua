@@ -1,0 +1,107 @@
+-- How jobs end, and what follows from it. Comes after prelude.lua in the verbs that can end a job.
+
+-- The first of the leader's followers takes its place. Only now does the job cost its user virtual time.
+local function promote(leader)
+  for _, line in ipairs(LINES) do
+    for _ = 1, CHUNK do
+      local name = call('ZPOPMIN', key('followers', line, leader.id))[1]
+      if not name then break end
+      local heir = read(id_of(name))
+      if heir and heir.state == 'following' then
+        for _, other in ipairs(LINES) do
+          local followers = key('followers', other, leader.id)
+          if call('EXISTS', followers) == 1 then call('RENAME', followers, key('followers', other, heir.id)) end
+        end
+        call('SET', key('flight', heir.digest), heir.id, 'PX', ttl_of(heir))
+        bill(heir)
+        change(heir, {state = 'queued'})
+        enter(heir)
+        return
+      end
+    end
+  end
+  call('DEL', key('flight', leader.digest))
+end
+
+-- Followers of an ended leader end like it, a chunk at a time: while some are left, the leader stays due and the
+-- reaper goes on.
+local function share(leader)
+  local left = CHUNK
+  for _, line in ipairs(LINES) do
+    local popped = call('ZPOPMIN', key('followers', line, leader.id), left)
+    for i = 1, #popped, 2 do
+      local follower = read(id_of(popped[i]))
+      left = left - 1
+      if follower and follower.state == 'following' then
+        call('ZREM', key('due'), follower.id)
+        change(follower, {state = leader.state, finished = now, result = leader.result, error = leader.error})
+        if leader.state == 'failed' then refund(follower) end
+      end
+    end
+  end
+  if left > 0 then
+    call('ZREM', key('due'), leader.id)
+  else
+    add(key('due'), now, leader.id, RECORD_MS)
+  end
+end
+
+-- End a job for good. Succeeded and failed are true of every identical job; a cancelled or expired leader only
+-- hands over. The lease stays in the record: a repeated finish and a late renewal are answered from it.
+-- The first write takes something away, so it is admitted, and all that follows, when Redis's memory is full.
+local function conclude(job, state, changes)
+  local was = job.state
+  call('ZREM', key('due'), job.id)
+  if was == 'queued' then leave(job) end
+  if was == 'running' then count(job, 'running', -1) end
+  local leader = call('GET', key('flight', job.digest))
+  if was == 'following' and leader then call('ZREM', key('followers', job.line, leader), member(job)) end
+  changes.state, changes.finished = state, now
+  change(job, changes)
+  if state == 'failed' or state == 'expired' or (state == 'cancelled' and was ~= 'running') then refund(job) end
+  if leader ~= job.id then return end
+  if state == 'succeeded' or state == 'failed' then
+    call('DEL', key('flight', job.digest))
+    share(job)
+  else
+    promote(job)
+  end
+end
+
+-- Back to its place in the line.
+local function requeue(job, changes)
+  call('ZREM', key('due'), job.id)
+  count(job, 'running', -1)
+  changes.state, changes.lease, changes.slot, changes.started = 'queued', '', '', ''
+  change(job, changes)
+  enter(job)
+end
+
+-- An attempt came to nothing. In company it may have been anybody's fault: alone next time, nothing counted.
+local function retry(job, failure)
+  local attempts = tonumber(job.attempts)
+  if job.company == '1' then attempts = attempts + 1 end
+  if attempts >= MAX_ATTEMPTS then
+    conclude(job, 'failed', {attempts = attempts, error = failure})
+  else
+    requeue(job, {attempts = attempts, solo = '1'})
+  end
+end
+
+-- Look after what is due, at most `limit` jobs: lapsed leases, passed deadlines, followers of an ended leader.
+local function settle(limit)
+  local due = call('ZRANGEBYSCORE', key('due'), '-inf', now, 'LIMIT', 0, limit)
+  for _, id in ipairs(due) do
+    local job = read(id)
+    if not job then
+      call('ZREM', key('due'), id)
+    elseif job.finished then
+      share(job)
+    elseif now >= tonumber(job.deadline) then
+      conclude(job, 'expired', {error = EXPIRED})
+    else
+      retry(job, WORKER_LOST)
+    end
+  end
+  return #due
+end

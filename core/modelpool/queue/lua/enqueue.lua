@@ -1,0 +1,71 @@
+-- Idempotency key, then cache, then an identical job in flight, then the queue.
+-- ARGV: id, body, idempotency key, fingerprint, use cache ('1'), life in ms, then fields and values of the record.
+-- Returns {'queued', id, now, position}, {'joined', id, now, position, leader}, {'cached', id, now, result},
+-- {'repeated', id} or {'conflict', id}.
+local id, body, idempotency, fingerprint, use_cache, life = unpack(ARGV, 2, 7)
+
+if call('EXISTS', key('job', id)) == 1 then return {'repeated', id} end -- our own reply was lost
+if idempotency ~= '' then
+  local before = call('GET', key('idempotency', idempotency))
+  if before then
+    local first, print = before:match('^(%S+) ?(.*)$')
+    return {print == fingerprint and 'repeated' or 'conflict', first}
+  end
+end
+
+local job = {id = id, seq = 1, enqueued = now, deadline = now + life, attempts = 0}
+for i = 8, #ARGV, 2 do job[ARGV[i]] = ARGV[i + 1] end
+local ttl = ttl_of(job)
+
+local cached = use_cache == '1' and call('GET', key('cache', job.digest))
+local leader = use_cache == '1' and not cached and call('GET', key('flight', job.digest))
+leader = leader and read(leader)
+if cached then
+  job.state, job.cached, job.result, job.finished = 'succeeded', '1', cached, now
+else
+  job.state = leader and 'following' or 'queued'
+  job.ticket = string.format('%0' .. TICKET_DIGITS .. 'd', call('HINCRBY', key('clock'), 'ticket', 1))
+  keep(key('clock'), ttl)
+  -- start = max(V, user_finish), where V is never ahead of the line that the job joins: that line may have stood
+  -- still while others moved on, and a newcomer shall not wait for all of somebody's backlog.
+  local reached = tonumber(call('HGET', key('clock'), job.line) or 0)
+  local head = tonumber(call('ZRANGE', key('line', job.line, job.model), 0, 0, 'WITHSCORES')[2] or reached)
+  local debt = tonumber(call('GET', key('debt', job.line, job.subject)) or 0)
+  job.tag = math.max(debt, math.min(reached, head))
+end
+
+local fields = {}
+for field, value in pairs(job) do
+  fields[#fields + 1] = field
+  fields[#fields + 1] = value
+end
+call('HSET', key('job', id), unpack(fields))
+call('PEXPIRE', key('job', id), ttl)
+call('SET', key('body', id), body, 'PX', ttl)
+if idempotency ~= '' then call('SET', key('idempotency', idempotency), id .. ' ' .. fingerprint, 'PX', ttl) end
+tell(job)
+if cached then return {'cached', id, now, cached} end
+
+if leader then
+  add(key('followers', job.line, leader.id), job.tag, member(job), ttl)
+  keep(key('flight', job.digest), ttl)
+  add(key('due'), job.deadline, id, ttl)
+  -- The leader waits where the first of them all would.
+  local line, tag = leader.line, tonumber(leader.tag)
+  if (job.line == line and job.tag < tag) or (job.line == 'paid' and line == 'free') then
+    local waits = leader.state == 'queued'
+    if waits then leave(leader) end
+    change(leader, {line = job.line, tag = job.tag})
+    if waits then enter(leader) end
+  end
+  return {'joined', id, now, ahead(leader), leader.id}
+end
+
+call('SET', key('flight', job.digest), id, 'PX', ttl, 'NX')
+bill(job)
+enter(job)
+call('SADD', key('models'), job.model)
+keep(key('models'), ttl)
+demand(job.model)
+ring('operator', job.model)
+return {'queued', id, now, ahead(job)}

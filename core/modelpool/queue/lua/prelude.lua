@@ -1,0 +1,123 @@
+-- Shared by every verb: the loader puts constants and this file in front of each script.
+--
+-- KEYS[1] is the pool's prefix, ARGV[1] the time in ms (empty: Redis's own clock). Keys of a pool:
+--   job:<id>       hash   what the verbs need of a job; every value short, so that Redis keeps it compact
+--   body:<id>      string the request, opaque
+--   line:<line>:<model>, batch:<line>:<key>, shape:<line>:<shape>
+--                  zset   queued jobs by virtual start time; a solo job stands in its line only
+--   due            zset   every live job by the time at which somebody must look at it (lease or deadline)
+--   flight:<digest>       the job in flight that identical jobs follow
+--   followers:<line>:<id> zset   who follows it
+--   clock          hash   tickets given out; per line the largest virtual start time claimed
+--   debt:<line>:<subject> the virtual time at which a user's next job may start
+--   depth:<model>  hash   queued jobs per lane, work queued (ms), jobs running
+-- A member of a zset is ticket .. id: equal starts are served in the order of arrival.
+
+local call = redis.call
+local LINES = {'paid', 'free'}
+
+local function key(...) return KEYS[1] .. ':' .. table.concat({...}, ':') end
+local function member(job) return job.ticket .. job.id end
+local function id_of(name) return name:sub(TICKET_DIGITS + 1) end
+
+local now = tonumber(ARGV[1])
+if not now then
+  local time = call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function read(id)
+  local flat = call('HGETALL', key('job', id))
+  if not flat[1] then return nil end
+  local job = {id = id}
+  for i = 1, #flat, 2 do job[flat[i]] = flat[i + 1] end
+  return job
+end
+
+local function ring(audience, model) call('PUBLISH', key('wake', audience), model) end
+
+local function tell(job)
+  call('PUBLISH', key('events'), string.format('{"job":"%s","seq":%d,"state":"%s"}', job.id, job.seq, job.state))
+end
+
+-- Write a job's next version and tell whoever listens.
+local function change(job, changes)
+  local args = {}
+  changes.seq = job.seq + 1
+  for field, value in pairs(changes) do
+    job[field] = value
+    args[#args + 1] = field
+    args[#args + 1] = value
+  end
+  call('HSET', key('job', job.id), unpack(args))
+  tell(job)
+end
+
+-- Keep a shared key at least as long as a job's record; the slack saves most of the writes.
+local function keep(name, ttl)
+  if call('PTTL', name) < ttl then call('PEXPIRE', name, ttl + SLACK_MS) end
+end
+
+local function add(name, score, entry, ttl)
+  call('ZADD', name, score, entry)
+  keep(name, ttl)
+end
+
+local function ttl_of(job) return job.deadline - now + RECORD_MS end
+
+local function count(job, field, amount) call('HINCRBY', key('depth', job.model), field, amount) end
+
+local function milliseconds(seconds) return math.floor(seconds * 1000 + 0.5) end
+
+-- Stand in line. A lone job is in no batch set, so nobody takes it along.
+local function enter(job)
+  local ttl = ttl_of(job)
+  add(key('line', job.line, job.model), job.tag, member(job), ttl)
+  if job.solo ~= '1' then
+    add(key('batch', job.line, job.key), job.tag, member(job), ttl)
+    add(key('shape', job.line, job.shape), job.tag, member(job), ttl)
+  end
+  count(job, job.lane, 1)
+  count(job, 'work', milliseconds(job.work))
+  keep(key('depth', job.model), ttl)
+  add(key('due'), job.deadline, job.id, ttl)
+  ring('workers', job.model)
+end
+
+local function leave(job)
+  call('ZREM', key('line', job.line, job.model), member(job))
+  if job.solo ~= '1' then
+    call('ZREM', key('batch', job.line, job.key), member(job))
+    call('ZREM', key('shape', job.line, job.shape), member(job))
+  end
+  count(job, job.lane, -1)
+  count(job, 'work', -milliseconds(job.work))
+end
+
+-- How many jobs start before this one; false when it does not stand in line.
+local function ahead(job)
+  if job.state ~= 'queued' then return false end
+  local rank = call('ZRANK', key('line', job.line, job.model), member(job))
+  if rank and job.line == 'free' then rank = rank + call('ZCARD', key('line', 'paid', job.model)) end
+  return rank
+end
+
+-- Start-time fair queueing: the user's next job starts in virtual time when this one would be done.
+local function bill(job)
+  call('SET', key('debt', job.line, job.subject), string.format('%.17g', job.tag + job.work / job.weight),
+    'PX', math.max(1, job.deadline - now))
+end
+
+local function demand(model)
+  local minute = key('demand', math.floor(now / 60000))
+  call('HINCRBY', minute, model, 1)
+  keep(minute, DEMAND_MS)
+end
+
+local function refund(job)
+  if not job.charge then return end
+  local time = call('TIME')
+  call('XADD', key('refunds'), 'MINID', '~', time[1] * 1000 - REFUNDS_MS, '*',
+    'charge', job.charge, 'price', job.price, 'day', math.floor(job.enqueued / 86400000))
+  keep(key('refunds'), REFUNDS_MS)
+end

@@ -1,0 +1,15 @@
+-- Keep a lease. ARGV: lease, lease ms, ids. Returns 'held', 'cancelled' or 'lost' for each id.
+local lease, lease_ms = ARGV[2], ARGV[3]
+local answer = {}
+for i = 4, #ARGV do
+  local state, holder, deadline = unpack(call('HMGET', key('job', ARGV[i]), 'state', 'lease', 'deadline'))
+  local word = 'lost'
+  if holder == lease and state == 'running' then
+    call('ZADD', key('due'), math.min(now + lease_ms, deadline), ARGV[i])
+    word = 'held'
+  elseif holder == lease and state == 'cancelled' then
+    word = 'cancelled'
+  end
+  answer[#answer + 1] = word
+end
+return answer

@@ -1,0 +1,161 @@
+"""Between the queue's hashes in Redis and the types of :mod:`modelpool.jobs`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+
+from modelpool.jobs import (
+    LANE_WEIGHT,
+    JobError,
+    JobRecord,
+    JobRequest,
+    JobResult,
+    JobState,
+    Lane,
+    NewJob,
+)
+from modelpool.queue.port import Batch, ClaimedJob, ModelDepth
+
+_CLAIMED_FIELDS = 9
+
+
+def line_of(lane: Lane) -> str:
+    """``paid`` or ``free``: lanes of one line share it by weight, the paid line goes first."""
+    return "paid" if lane is Lane.PAID else "free"
+
+
+def short_hash(text: str) -> str:
+    """Twenty hex digits: enough to tell apart what is queued at one time, short enough for a compact hash."""
+    return blake2b(text.encode(), digest_size=10).hexdigest()
+
+
+def fields_of(job: NewJob) -> list[str | int]:
+    """What the scripts need of a new job: fields and values in turn. Floats keep all their digits."""
+    shape = job.request.shape_key()
+    fields: list[str | int] = [
+        "lane", job.lane.value,
+        "line", line_of(job.lane),
+        "subject", job.subject,
+        "weight", LANE_WEIGHT[job.lane],
+        "model", job.request.model,
+        "work", format(job.work, ".17g"),
+        "price", job.price,
+        "digest", job.digest,
+        "shape", short_hash(shape),
+        "key", short_hash(f"{shape}\n{job.request.parameter_key()}"),
+    ]  # fmt: skip
+    if job.charge_id is not None:
+        fields += ["charge", job.charge_id]
+    if job.trace is not None:
+        fields += ["trace", job.trace]
+    return fields
+
+
+def new_record(
+    job: NewJob,
+    pool: str,
+    now: int,
+    state: JobState,
+    *,
+    leader: str | None = None,
+    result: JobResult | None = None,
+) -> JobRecord:
+    """The record of a job that the enqueue script has just written; spares reading it back."""
+    return JobRecord(
+        id=job.id,
+        pool=pool,
+        subject=job.subject,
+        lane=job.lane,
+        state=state,
+        model=job.request.model,
+        request=job.request,
+        work=job.work,
+        price=job.price,
+        charge_id=job.charge_id,
+        digest=job.digest,
+        seq=1,
+        leader=leader,
+        cached=result is not None,
+        deadline=now + job.deadline_ms,
+        enqueued_at=now,
+        finished_at=now if result is not None else None,
+        result=result,
+        trace=job.trace,
+    )
+
+
+def read_record(job: str, pool: str, body: str, leader: str | None, flat: Sequence[str]) -> JobRecord:
+    """A record from its hash. An empty value means none: Redis hashes know no null."""
+    fields = dict(pairs(flat))
+    result, error = fields.get("result"), fields.get("error")
+    return JobRecord(
+        id=job,
+        pool=pool,
+        subject=fields["subject"],
+        lane=Lane(fields["lane"]),
+        state=JobState(fields["state"]),
+        model=fields["model"],
+        request=JobRequest.model_validate_json(body),
+        work=float(fields["work"]),
+        price=int(fields["price"]),
+        charge_id=fields.get("charge"),
+        digest=fields["digest"],
+        seq=int(fields["seq"]),
+        attempts=int(fields["attempts"]),
+        solo=fields.get("solo") == "1",
+        leader=leader,
+        cached=fields.get("cached") == "1",
+        deadline=int(fields["deadline"]),
+        enqueued_at=int(fields["enqueued"]),
+        started_at=_optional_int(fields.get("started")),
+        finished_at=_optional_int(fields.get("finished")),
+        result=JobResult.model_validate_json(result) if result else None,
+        error=JobError.model_validate_json(error) if error else None,
+        trace=fields.get("trace"),
+        slot=fields.get("slot") or None,
+    )
+
+
+def read_batch(lease: str, answer: Sequence[str | int]) -> Batch:
+    """A batch from the claim script's flat answer."""
+    claimed_at, *values = answer
+    rows = (values[i : i + _CLAIMED_FIELDS] for i in range(0, len(values), _CLAIMED_FIELDS))
+    return Batch(lease=lease, jobs=tuple(_read_claimed(row) for row in rows), claimed_at=int(claimed_at))
+
+
+def _read_claimed(row: Sequence[str | int]) -> ClaimedJob:
+    job, body, lane, work, attempts, solo, enqueued, deadline, trace = map(str, row)
+    return ClaimedJob(
+        id=job,
+        request=JobRequest.model_validate_json(body),
+        lane=Lane(lane),
+        work=float(work),
+        attempts=int(attempts),
+        solo=solo == "1",
+        enqueued_at=int(enqueued),
+        deadline=int(deadline),
+        trace=trace or None,
+    )
+
+
+def read_depth(row: Sequence[str | int]) -> tuple[str, ModelDepth]:
+    """A model's name and what waits and runs for it, from one row of the depths script."""
+    model, running, work_ms, oldest, *lanes = map(str, row)
+    by_lane = {Lane(lane): int(count) for lane, count in pairs(lanes)}
+    return model, ModelDepth(
+        queued=sum(by_lane.values()),
+        running=int(running),
+        queued_work=int(work_ms) / 1000,
+        oldest_enqueued_at=_optional_int(oldest),
+        by_lane={lane: count for lane, count in by_lane.items() if count},
+    )
+
+
+def pairs(flat: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Fields and values of a flat Redis answer."""
+    return zip(flat[::2], flat[1::2], strict=True)
+
+
+def _optional_int(text: str | None) -> int | None:
+    return int(text) if text else None
