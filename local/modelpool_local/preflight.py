@@ -1,0 +1,91 @@
+"""What `modelpool up` checks before it starts anything: each failure is one clear line with the cure."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from modelpool.errors import InvalidSpec
+from modelpool.resources.load import load_pool
+from modelpool.resources.quantity import format_bytes
+from modelpool.resources.spec import Device, ModelPool, Source
+from modelpool_local.exits import CannotStart, Exit
+from modelpool_local.memory import estimate
+
+MOUNTED_AT = "/models/"
+"""Where a cluster mounts the models; `--models DIR` stands in for it."""
+
+
+def read_pool(path: Path) -> ModelPool:
+    """The pool of the file."""
+    try:
+        return load_pool(path)
+    except InvalidSpec as error:
+        raise CannotStart(Exit.INVALID_SPEC, str(error)) from None
+
+
+def model_folder(source: Source, models: Path) -> Path | None:
+    """Where a model's files are on this machine; None when they are not in a folder at all."""
+    parts = urlsplit(source.uri)
+    if parts.scheme != "file":
+        return None
+    path = unquote(parts.path)
+    return models / path.removeprefix(MOUNTED_AT) if path.startswith(MOUNTED_AT) else Path(path)
+
+
+def check_models(pool: ModelPool, models: Path) -> None:
+    """Every model of the pool has a pipeline folder."""
+    for tier in pool.spec.tiers:
+        for model in tier.models:
+            folder = model_folder(model.source, models)
+            if folder is None or (folder / "model_index.json").is_file():
+                continue
+            problem = "has no model_index.json" if folder.is_dir() else "does not exist"
+            raise CannotStart(
+                Exit.MODEL_MISSING,
+                f"model {model.name}: the folder {folder.absolute()} {problem}; "
+                "put a diffusers pipeline there, or say where the models are with --models DIR",
+            )
+
+
+def check_memory(pool: ModelPool, available: int) -> None:
+    """The pool, as full as it may get, fits into the memory that is left."""
+    need = estimate(pool.spec)
+    if need.total <= available:
+        return
+    slots = sum(tier.slots for tier in pool.spec.tiers)
+    raise CannotStart(
+        Exit.TOO_LITTLE_MEMORY,
+        f"too little memory: {pool.metadata.name} needs about {format_bytes(need.total)} "
+        f"({slots} worker processes {format_bytes(need.overhead)}, models {format_bytes(need.models)}, "
+        f"service {format_bytes(need.service)}) and {format_bytes(available)} is available; "
+        "lower tiers[].slots, workerOverhead or hostMemory in the pool file",
+    )
+
+
+def check_gpus(pool: ModelPool, found: int) -> None:
+    """One GPU per slot, when the pool wants GPUs."""
+    slots = sum(tier.slots for tier in pool.spec.tiers)
+    if pool.spec.worker.device is Device.CUDA and found < slots:
+        raise CannotStart(
+            Exit.TOO_FEW_GPUS,
+            f"{pool.metadata.name} has {slots} slots and this machine {found} GPUs; "
+            "lower tiers[].slots, or set worker.device: cpu in the pool file",
+        )
+
+
+def check_port(host: str, port: int) -> None:
+    """Nobody listens where the API shall."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                message = f"port {port} on {host} is taken; choose another with --port"
+            else:
+                message = f"cannot listen on {host} port {port}: {error.strerror}; choose others with --host and --port"
+            raise CannotStart(Exit.PORT_TAKEN, message) from None

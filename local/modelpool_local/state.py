@@ -1,0 +1,78 @@
+"""The state folder of one `modelpool up`: what survives it, and the lock that keeps a second one out."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+from modelpool_local.exits import CannotStart, Exit
+
+LONGEST_SOCKET_PATH = 100
+"""The kernel's limit is 107 bytes; Redis and the slots socket need a few for their names."""
+
+
+class StateFolder:
+    """Paths below one folder. Use as a context manager: it holds the lock as long as it lasts."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.logs = self.root / "logs"
+        self.redis = self.root / "redis"
+        self.store = self.root / "store"
+        self.sockets = self.root / "sockets"
+        self._lock: int | None = None
+        self._borrowed: Path | None = None
+
+    def __enter__(self) -> StateFolder:
+        try:
+            for folder in (self.root, self.logs, self.redis, self.store):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise CannotStart(Exit.STATE_IN_USE, f"cannot use {self.root} as state folder: {error}") from error
+        self._take_lock()
+        self._make_socket_folder()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._borrowed is not None:
+            shutil.rmtree(self._borrowed, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def log(self, name: str) -> Path:
+        """Log file of one process."""
+        return self.logs / f"{name}.log"
+
+    def socket(self, name: str) -> Path:
+        """Path of one Unix socket."""
+        return self.sockets / f"{name}.sock"
+
+    def _take_lock(self) -> None:
+        path = self.root / "lock"
+        # Python's descriptors are not inherited, so the lock goes with this process even when it is killed.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = path.read_text().strip() or "unknown"
+            os.close(descriptor)
+            raise CannotStart(
+                Exit.STATE_IN_USE,
+                f"{self.root} is in use by another `modelpool up` (process {holder}); stop it, or give this one --state DIR",
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        self._lock = descriptor
+
+    def _make_socket_folder(self) -> None:
+        if len(os.fsencode(self.socket("redis"))) > LONGEST_SOCKET_PATH:
+            self._borrowed = Path(tempfile.mkdtemp(prefix="modelpool-"))
+            self.sockets = self._borrowed
+        self.sockets.mkdir(mode=0o700, exist_ok=True)

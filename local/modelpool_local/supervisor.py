@@ -1,0 +1,242 @@
+"""Starts Redis, API, operator and workers in order, keeps them alive, shows how they are, and ends them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import TypeVar
+
+import httpx
+from redis.asyncio import Redis
+
+from modelpool.board import Board
+from modelpool.documents import Heartbeat
+from modelpool.errors import ModelpoolError
+from modelpool.queue.redis import RedisQueue
+from modelpool.resources.catalog import catalog_of, pool_ref
+from modelpool.resources.spec import ModelPool
+from modelpool_local import readiness
+from modelpool_local.exits import CannotStart, Exit
+from modelpool_local.fleet import Fleet
+from modelpool_local.options import UpOptions
+from modelpool_local.processes import Kept, Program
+from modelpool_local.redis_server import RedisServer, wait_until_redis_answers
+from modelpool_local.screen import Screen
+from modelpool_local.slots_server import SlotsServer
+from modelpool_local.state import StateFolder
+from modelpool_local.table import View
+from modelpool_local.workers import WorkerStarter
+
+T = TypeVar("T")
+
+LOOK_SECONDS = 0.5
+CRASHES_BEFORE_GIVING_UP = 4
+"""A part that has never worked and crashes this often in a row will not work the next time either."""
+STOP_SECONDS = 10.0
+"""Grace of Redis, operator and API."""
+
+
+class Supervisor:
+    """One `modelpool up`, from the first process to the last."""
+
+    def __init__(self, options: UpOptions, pool: ModelPool, state: StateFolder, screen: Screen) -> None:
+        self._options = options
+        self._pool = pool
+        self._catalog = catalog_of(pool)
+        self._state = state
+        self._screen = screen
+        self._stop = asyncio.Event()
+        self._interrupts = 0
+        self._ready = False
+        self._told: set[str] = set()
+        self._parts: dict[str, Kept] = {}
+        self._redis_url = options.redis_url or ""
+        if not self._redis_url:
+            server = RedisServer(state.redis, state.socket("redis"), state.log("redis"))
+            self._redis_url = server.url
+            self._parts["redis"] = Kept("redis", server.start, screen.say, grace=STOP_SECONDS)
+        self._client = Redis.from_url(self._redis_url, decode_responses=True, socket_timeout=5)
+        self._board = Board(pool_ref(pool), self._client)
+        self._queue = RedisQueue(pool_ref(pool), self._client)
+        self._store_url = options.store_url(state.store)
+        self._starter = WorkerStarter(options, pool, self._redis_url, self._store_url, state)
+        self._fleet = Fleet(
+            str(pool_ref(pool)),
+            self._starter.start,
+            screen.say,
+            gone=self._starter.forget,
+            # The worker itself keeps to the grace period; a little more lets it say goodbye.
+            grace=options.grace + 5,
+        )
+        self._slots = SlotsServer(state.socket("slots"), self._fleet.desire)
+
+    async def run(self) -> int:
+        """Until a signal comes. Returns the exit code.
+
+        :raises CannotStart: a part does not come up.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._interrupt, number)
+        started = time.monotonic()
+        try:
+            await self._start()
+            await self._watch(started)
+        finally:
+            await self._end()
+        return Exit.OK
+
+    # --- start ----------------------------------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        self._starter.prepare()
+        if "redis" in self._parts:
+            self._parts["redis"].begin()
+        self._screen.say(f"starting pool {self._pool.metadata.name}; logs are in {self._state.logs}")
+        await self._unless_stopped(self._wait_for_redis())
+        await self._slots.start()
+        for name, arguments in self._programs().items():
+            self._parts[name] = self._keep_program(name, arguments)
+            self._parts[name].begin()
+
+    async def _wait_for_redis(self) -> None:
+        answers = asyncio.create_task(wait_until_redis_answers(self._client))
+        try:
+            while not answers.done():
+                await asyncio.wait({answers}, timeout=LOOK_SECONDS)
+                self._give_up_on_crashes()
+            await answers
+        finally:
+            answers.cancel()
+
+    def _programs(self) -> dict[str, list[str]]:
+        options = self._options
+        api = [
+            *(sys.executable, "-m", "modelpool_api"),
+            *("--redis-url", self._redis_url),
+            *("--store-url", self._store_url),
+            *("--host", options.host),
+            *("--port", str(options.port)),
+        ]
+        if options.api_keys is not None:
+            api += ["--api-keys", str(options.api_keys.absolute())]
+        operator = [
+            *(sys.executable, "-m", "modelpool_operator"),
+            *("--pool-file", str(options.pool_file.absolute())),
+            *("--redis-url", self._redis_url),
+            *("--runtime-socket", str(self._slots.path)),
+        ]
+        return {"operator": operator, "api": api}
+
+    def _keep_program(self, name: str, arguments: list[str]) -> Kept:
+        async def start() -> Program:
+            return await Program.start(arguments, self._state.log(name))
+
+        return Kept(name, start, self._screen.say, grace=STOP_SECONDS)
+
+    # --- watch ----------------------------------------------------------------------------------------------------
+
+    async def _watch(self, started: float) -> None:
+        async with httpx.AsyncClient(base_url=self._options.url, timeout=2, trust_env=False) as http:
+            while not self._stop.is_set():
+                view = await self._look()
+                self._tell_failures(view)
+                if not self._ready:
+                    self._give_up_on_crashes()
+                    if await self._all_is_ready(http, view):
+                        self._ready = True
+                        seconds = time.monotonic() - started
+                        self._screen.say(f"ready after {seconds:.1f} s: {self._options.url}")
+                self._screen.show(view)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), LOOK_SECONDS)
+
+    async def _look(self) -> View:
+        observed = {slot.slot: slot for slot in self._fleet.observed().slots}
+        view = View(self._catalog, _now_ms(), observed)
+        try:
+            heartbeats: dict[str, Heartbeat] = await self._board.heartbeats(list(observed))
+            depths = await self._queue.depths()
+            status = await self._board.status()
+        except ModelpoolError:
+            return view  # Redis is away; what we know ourselves is shown all the same
+        return View(self._catalog, _now_ms(), observed, heartbeats, depths, status)
+
+    async def _all_is_ready(self, http: httpx.AsyncClient, view: View) -> bool:
+        if readiness.missing(self._catalog, view.heartbeats) or readiness.silent(self._catalog, view.heartbeats):
+            return False
+        try:
+            return (await http.get("/readyz")).is_success
+        except httpx.HTTPError:
+            return False
+
+    def _tell_failures(self, view: View) -> None:
+        for line in readiness.failures(view.heartbeats):
+            if line not in self._told:
+                self._told.add(line)
+                self._screen.say(line)
+
+    def _give_up_on_crashes(self) -> None:
+        for name, kept in {**self._parts, **self._fleet.workers}.items():
+            if kept.crashes_in_a_row >= CRASHES_BEFORE_GIVING_UP:
+                log = self._state.log(name)
+                raise CannotStart(
+                    Exit.START_FAILED,
+                    f"{name} cannot be started: it {kept.reason.partition(';')[0]}"
+                    f" {kept.crashes_in_a_row} times{_last_words(log.read_text(errors='replace'))}; see {log}",
+                )
+
+    # --- stop -----------------------------------------------------------------------------------------------------
+
+    def _interrupt(self, number: signal.Signals) -> None:
+        self._interrupts += 1
+        if self._interrupts == 1:
+            self._screen.say(f"{number.name}: draining; once more to end at once")
+            self._stop.set()
+        else:
+            self._screen.say(f"{number.name}: ending at once")
+            self._kill()
+
+    async def _end(self) -> None:
+        """Workers finish while API and Redis still serve them and those who wait for results."""
+        await self._stop_parts("operator")
+        await self._slots.close()
+        await self._fleet.drain()
+        await self._stop_parts("api")
+        await self._client.aclose()
+        await self._stop_parts("redis")
+        self._screen.say("stopped")
+
+    async def _stop_parts(self, name: str) -> None:
+        if name in self._parts:
+            await self._parts[name].stop()
+
+    def _kill(self) -> None:
+        self._fleet.kill()
+        for kept in self._parts.values():
+            kept.kill()
+
+    async def _unless_stopped(self, work: Awaitable[T]) -> T | None:
+        """``work``'s outcome, or None when a signal came first."""
+        task = asyncio.ensure_future(work)
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+            return await task if task.done() else None
+        finally:
+            task.cancel()
+            stop.cancel()
+
+
+def _last_words(log: str) -> str:
+    """The last line that a process wrote, as part of a sentence."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    return f", last saying {lines[-1][:200]!r}" if lines else ""
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

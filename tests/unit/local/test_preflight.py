@@ -1,0 +1,116 @@
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modelpool.resources.load import load_pool
+from modelpool.resources.spec import Device, ModelPool
+from modelpool_local import preflight
+from modelpool_local.exits import CannotStart, Exit
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+GIB = 2**30
+
+
+@pytest.fixture
+def studio() -> ModelPool:
+    return load_pool(EXAMPLES / "studio.yaml")
+
+
+def refusal(check: Callable[[], object]) -> tuple[Exit, str]:
+    with pytest.raises(CannotStart) as caught:
+        check()
+    assert "\n" not in caught.value.message
+    return caught.value.code, caught.value.message
+
+
+def make_models(pool: ModelPool, folder: Path) -> None:
+    for tier in pool.spec.tiers:
+        for model in tier.models:
+            (folder / model.name).mkdir()
+            (folder / model.name / "model_index.json").write_text("{}")
+
+
+def test_broken_yaml_is_named_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "pool.yaml"
+    file.write_text("kind: ModelPool\n  spec: [")
+    code, line = refusal(lambda: preflight.read_pool(file))
+    assert code is Exit.INVALID_SPEC
+    assert f"{file}:2" in line
+
+
+def test_a_pool_that_cannot_work_is_refused_with_the_field(tmp_path: Path) -> None:
+    file = tmp_path / "pool.yaml"
+    file.write_text((EXAMPLES / "small.yaml").read_text().replace("vram: 40Mi", "vram: 1Mi"))
+    code, line = refusal(lambda: preflight.read_pool(file))
+    assert code is Exit.INVALID_SPEC
+    assert "spec.tiers[0]" in line
+
+
+def test_complete_model_folders_pass(studio: ModelPool, tmp_path: Path) -> None:
+    make_models(studio, tmp_path)
+    preflight.check_models(studio, tmp_path)
+
+
+def test_a_missing_model_is_named_with_its_path_and_the_cure(studio: ModelPool, tmp_path: Path) -> None:
+    make_models(studio, tmp_path)
+    (tmp_path / "shapes-neon" / "model_index.json").unlink()
+    (tmp_path / "shapes-neon").rmdir()
+    code, line = refusal(lambda: preflight.check_models(studio, tmp_path))
+    assert code is Exit.MODEL_MISSING
+    assert f"{tmp_path / 'shapes-neon'} does not exist" in line
+    assert "--models DIR" in line
+
+
+def test_a_folder_that_is_no_pipeline_is_refused(studio: ModelPool, tmp_path: Path) -> None:
+    make_models(studio, tmp_path)
+    (tmp_path / "shapes-neon" / "model_index.json").unlink()
+    code, line = refusal(lambda: preflight.check_models(studio, tmp_path))
+    assert code is Exit.MODEL_MISSING
+    assert "has no model_index.json" in line
+
+
+def test_too_little_memory_says_what_is_needed_and_what_there_is(studio: ModelPool) -> None:
+    code, line = refusal(lambda: preflight.check_memory(studio, GIB))
+    assert code is Exit.TOO_LITTLE_MEMORY
+    assert "needs about" in line
+    assert "1Gi is available" in line
+    assert "lower tiers[].slots" in line
+
+
+def test_the_studio_fits_into_eight_gibibytes(studio: ModelPool) -> None:
+    preflight.check_memory(studio, 8 * GIB)
+
+
+def test_fewer_gpus_than_slots_is_refused(studio: ModelPool) -> None:
+    on_gpus = studio.model_copy(
+        update={
+            "spec": studio.spec.model_copy(
+                update={"worker": studio.spec.worker.model_copy(update={"device": Device.CUDA})}
+            )
+        }
+    )
+    code, line = refusal(lambda: preflight.check_gpus(on_gpus, 2))
+    assert code is Exit.TOO_FEW_GPUS
+    assert "7 slots and this machine 2 GPUs" in line
+
+
+def test_a_pool_on_the_cpu_needs_no_gpu(studio: ModelPool) -> None:
+    preflight.check_gpus(studio, 0)
+
+
+def test_a_taken_port_names_the_option() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port: int = holder.getsockname()[1]
+        code, line = refusal(lambda: preflight.check_port("127.0.0.1", port))
+    assert code is Exit.PORT_TAKEN
+    assert line == f"port {port} on 127.0.0.1 is taken; choose another with --port"
+
+
+def test_an_address_that_is_not_ours_is_refused() -> None:
+    code, line = refusal(lambda: preflight.check_port("192.0.2.1", 0))
+    assert code is Exit.PORT_TAKEN
+    assert "--host" in line
