@@ -1,0 +1,1 @@
+"""Train the demonstration models on shapes that this package draws itself."""

@@ -1,0 +1,64 @@
+"""The autoencoder that all models share: 64×64 pixels to 16×16 latents of four channels."""
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from modelpool_training.pictures import draw_set, to_signal
+from modelpool_training.plan import Plan
+from modelpool_training.stages import run_stage
+from modelpool_training.vocabulary import STYLES
+
+_BATCH = 32
+_KL_WEIGHT = 1e-6
+
+CHANNELS = (16, 32, 64)
+LATENT_CHANNELS = 4
+
+
+def new_autoencoder() -> AutoencoderKL:
+    """An untrained autoencoder. It has no second quantising layer, as the one for video has none either."""
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * len(CHANNELS),
+        up_block_types=("UpDecoderBlock2D",) * len(CHANNELS),
+        block_out_channels=CHANNELS,
+        layers_per_block=1,
+        latent_channels=LATENT_CHANNELS,
+        norm_num_groups=8,
+        sample_size=64,
+        use_post_quant_conv=False,
+        force_upcast=False,
+    )
+
+
+def train_autoencoder(work: Path, plan: Plan) -> AutoencoderKL:
+    """Train on drawings of every style, then measure the spread of the latents and write it down as scale."""
+    torch.manual_seed(1)
+    autoencoder = new_autoencoder()
+    pixels = torch.cat([draw_set(style, plan.drawings, seed=1).pixels for style in STYLES])
+
+    def loss_of_step(step: int, generator: torch.Generator) -> Tensor:
+        signal = to_signal(pixels[torch.randint(len(pixels), (_BATCH,), generator=generator)])
+        return reconstruction_loss(autoencoder, signal, generator)
+
+    run_stage("autoencoder", autoencoder, loss_of_step, work=work, steps=plan.autoencoder_steps, learning_rate=2e-3)
+    set_scale(autoencoder, pixels)
+    return autoencoder.requires_grad_(False)
+
+
+def reconstruction_loss(autoencoder: AutoencoderKL, signal: Tensor, generator: torch.Generator) -> Tensor:
+    """How far the pictures (count × 3 × height × width, -1 to 1) come back changed: L1 + L2, and a trace of KL."""
+    posterior = autoencoder.encode(signal).latent_dist
+    noise = torch.randn(posterior.mean.shape, generator=generator)
+    difference = autoencoder.decode(posterior.mean + posterior.std * noise).sample - signal
+    return difference.abs().mean() + difference.square().mean() + _KL_WEIGHT * posterior.kl().mean()
+
+
+@torch.no_grad()
+def set_scale(autoencoder: AutoencoderKL, pixels: Tensor) -> None:
+    """Measure the spread of the latents of some of the pictures and write it down as the scaling factor."""
+    chosen = torch.randint(len(pixels), (512,), generator=torch.Generator().manual_seed(1))
+    parts = [autoencoder.encode(to_signal(part)).latent_dist.mean for part in pixels[chosen].split(128)]
+    autoencoder.register_to_config(scaling_factor=round(1 / float(torch.cat(parts).std()), 4))
