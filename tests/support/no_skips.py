@@ -1,4 +1,4 @@
-"""A pytest plugin: under --no-skips a green run is red when it skipped a test or a whole file. CI runs so."""
+"""A pytest plugin: under --no-skips a green run is red when it skipped a test, a whole file or a tier. CI runs so."""
 
 import pytest
 
@@ -7,15 +7,18 @@ MAY_SKIP: dict[str, str] = {}
 
 
 class NoSkips:
-    """Turns a green run red when it skipped a test or a whole file that MAY_SKIP does not name."""
+    """Turns a green run red when it skipped what MAY_SKIP does not name, or when nothing of a tier ran."""
 
-    def __init__(self) -> None:
-        self.skipped: list[str] = []
+    def __init__(self, tiers: list[str]) -> None:
+        self._idle_tiers = set(tiers)
+        self._skipped: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note a skipped test; an expected failure is reported as skipped too, and is none."""
+        """Note what ran and what did not; an expected failure is reported as skipped too, and is none."""
         if report.skipped and not hasattr(report, "wasxfail"):
             self._note(report.nodeid)
+        elif report.when == "call":
+            self._idle_tiers -= {tier for tier in self._idle_tiers if report.nodeid.startswith(f"{tier}/")}
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note a file that skipped itself."""
@@ -25,17 +28,22 @@ class NoSkips:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Fail the run."""
-        if self.skipped and session.exitstatus == pytest.ExitCode.OK:
+        if self._complaints() and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say which."""
-        for nodeid in self.skipped:
-            terminalreporter.write_line(f"SKIPPED, and may not be under --no-skips: {nodeid}", red=True)
+        """Say why."""
+        for complaint in self._complaints():
+            terminalreporter.write_line(f"--no-skips: {complaint}", red=True)
 
     def _note(self, nodeid: str) -> None:
         if not nodeid.startswith(tuple(MAY_SKIP)):
-            self.skipped.append(nodeid)
+            self._skipped.append(nodeid)
+
+    def _complaints(self) -> list[str]:
+        return [f"{nodeid} was skipped" for nodeid in self._skipped] + [
+            f"no test of {tier} ran" for tier in sorted(self._idle_tiers)
+        ]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,6 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Enforce --no-skips."""
+    """Enforce --no-skips; a run of chosen tests owes nothing to the other tiers."""
     if config.getoption("--no-skips"):
-        config.pluginmanager.register(NoSkips(), "no-skips")
+        everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+        config.pluginmanager.register(NoSkips(config.getini("testpaths") if everything else []), "no-skips")
