@@ -10,7 +10,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import MasterDownError, ReadOnlyError, ResponseError
+from redis.exceptions import MasterDownError, OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from modelpool.errors import InvalidInput, QueueUnavailable
@@ -76,6 +76,6 @@ def unavailable() -> Iterator[None]:
     except (RedisConnectionError, RedisTimeoutError, OSError, ReadOnlyError, MasterDownError) as error:
         raise QueueUnavailable(f"Redis cannot be reached: {error}. Try again in a moment.", retry_after=2) from error
     except ResponseError as error:
-        if any(word in str(error) for word in _REFUSALS):
+        if isinstance(error, OutOfMemoryError) or any(word in str(error) for word in _REFUSALS):
             raise QueueUnavailable(f"Redis refuses to write: {error}. Try again later.", retry_after=5) from error
         raise

@@ -1,12 +1,14 @@
 """The queue's port: what API, workers and operator may ask of it, whatever is behind.
 
 Promise: at-least-once execution, at most one charge per job, every job reaches a final state, nothing is delivered by
-a worker whose lease is gone. Implementations: :mod:`modelpool.queue.redis` (Lua on Redis or Valkey).
+a worker whose lease is gone. Every verb may be repeated when its reply was lost: enqueue is known by the job's id,
+claim by its lease, the others by what they have changed. Implementations: :mod:`modelpool.queue.redis` (Lua on Redis or
+Valkey).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -104,6 +106,7 @@ class ModelDepth:
     queued_work: float = 0.0
     """Expected GPU-seconds of the queued jobs."""
     oldest_enqueued_at: int | None = None
+    """Of the jobs that stand first in their line: whoever waits behind them waits for fairness."""
     by_lane: Mapping[Lane, int] = field(default_factory=dict)
 
 
@@ -129,6 +132,10 @@ class Queue(Protocol):
 
     async def finish(self, lease: str, job: str, result: JobResult) -> bool:
         """Succeed, with followers and cache entry. False: the lease is gone (or the job cancelled); discard."""
+        ...
+
+    async def finish_all(self, lease: str, results: Mapping[str, JobResult]) -> frozenset[str]:
+        """``finish`` for several members of a batch in one round trip. Returns those whose lease held."""
         ...
 
     async def fail(self, lease: str, job: str, error: JobError, kind: FailureKind = FailureKind.RETRY) -> bool:
@@ -170,15 +177,23 @@ class Queue(Protocol):
         """Admitted and shed jobs per model in each of the last ``minutes`` whole minutes, oldest first."""
         ...
 
+    async def shed(self, model: str) -> None:
+        """Count a job that admission turned away: it is demand all the same."""
+        ...
+
     async def publish(self, event: JobEvent) -> None:
         """Tell listeners how a running job gets on (progress, preview). State changes are told by the scripts."""
         ...
 
-    def events(self) -> AsyncIterator[JobEvent]:
-        """Every event of the pool from now on; ends never, reconnects by itself (hints may be missing meanwhile)."""
+    def events(self, on_connect: Callable[[], None] | None = None) -> AsyncIterator[JobEvent]:
+        """Every event of the pool from now on; ends never, reconnects by itself.
+
+        ``on_connect`` is called each time the subscription stands: from then on nothing is missed, what was published
+        between two calls may be.
+        """
         ...
 
-    def wakeups(self, audience: str) -> AsyncIterator[str]:
+    def wakeups(self, audience: str, on_connect: Callable[[], None] | None = None) -> AsyncIterator[str]:
         """Bells for ``workers`` or ``operator``; each yields the model's name that the bell is about."""
         ...
 

@@ -122,12 +122,11 @@ class RedisQueue:
 
     async def reap(self) -> int:
         """Re-queue jobs of lapsed leases and expire overdue ones; any process, every 5 s. Returns how many moved."""
-        moved = 0
-        while True:
-            chunk = int(await self._run("reap"))
+        moved, more = 0, 1
+        while more:
+            chunk, more = await self._run("reap")
             moved += chunk
-            if chunk < scripts.CHUNK:
-                return moved
+        return moved
 
     async def get(self, job: str) -> JobRecord:
         """The record."""

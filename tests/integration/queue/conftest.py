@@ -7,10 +7,8 @@ from redis.asyncio import Redis
 
 from modelpool.queue.connection import connect
 from modelpool.queue.redis import RedisQueue
-from modelpool.resources.pool import PoolRef
-from support.queues import Clock, Worker
-
-POOL = PoolRef("default", "studio")
+from support import RedisProcess
+from support.queues import POOL, Clock, Worker
 
 
 @pytest.fixture
@@ -23,6 +21,13 @@ async def client(redis_url: str) -> AsyncIterator[Redis]:
     client = await connect(redis_url)
     yield client
     await client.aclose()
+
+
+@pytest.fixture(params=["redis6", "redis7"])
+def redis_kind(request: pytest.FixtureRequest) -> RedisProcess:
+    """A running server of each kind, for tests that start another one of its program."""
+    server: RedisProcess = request.getfixturevalue(request.param)
+    return server
 
 
 @pytest.fixture

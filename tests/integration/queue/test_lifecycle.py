@@ -1,18 +1,21 @@
 """From enqueue to a final state: the transitions of the contract, on each kind of Redis."""
 
+from typing import Any
+
 import pytest
 from redis.asyncio import Redis
 
 from modelpool.errors import IdempotencyConflict, JobIsFinal, JobNotFound
 from modelpool.jobs import JobError, JobState, Lane, NewJob
-from modelpool.queue.port import Enqueued, FailureKind, Outcome, Queue
+from modelpool.queue.port import Enqueued, FailureKind, Outcome, Queue, Renewal
 from support.queues import Clock, Worker, new_job, new_result
 
 CRASH = JobError(code="engine_error", message="The kernel crashed.")
 
 
 async def refunds(client: Redis) -> list[dict[str, str]]:
-    return [fields for _, fields in await client.xrange("mpl:{default/studio}:refunds")]
+    entries: Any = await client.xrange("mpl:{default/studio}:refunds")
+    return [fields for _, fields in entries]
 
 
 async def test_a_new_job_is_queued_with_its_whole_record(queue: Queue, clock: Clock) -> None:
@@ -206,7 +209,7 @@ class TestCancel:
         batch = await worker.claim()
         await queue.cancel(jobs[0].id)
         renewal = await queue.renew(batch.lease, [job.id for job in jobs])
-        assert (renewal.held, renewal.cancelled, renewal.lost) == ({jobs[1].id}, {jobs[0].id}, frozenset())
+        assert renewal == Renewal(frozenset({jobs[1].id}), lost=frozenset(), cancelled=frozenset({jobs[0].id}))
         assert not await queue.finish(batch.lease, jobs[0].id, new_result())
         assert (await queue.get(jobs[0].id)).result is None
         assert not await refunds(client)

@@ -26,7 +26,7 @@ end
 -- Followers of an ended leader end like it, a chunk at a time: while some are left, the leader stays due and the
 -- reaper goes on.
 local function share(leader)
-  local left = CHUNK
+  local left, moved = CHUNK, 0
   for _, line in ipairs(LINES) do
     local popped = call('ZPOPMIN', key('followers', line, leader.id), left)
     for i = 1, #popped, 2 do
@@ -36,6 +36,7 @@ local function share(leader)
         call('ZREM', key('due'), follower.id)
         change(follower, {state = leader.state, finished = now, result = leader.result, error = leader.error})
         if leader.state == 'failed' then refund(follower) end
+        moved = moved + 1
       end
     end
   end
@@ -44,6 +45,7 @@ local function share(leader)
   else
     add(key('due'), now, leader.id, RECORD_MS)
   end
+  return moved
 end
 
 -- End a job for good. Succeeded and failed are true of every identical job; a cancelled or expired leader only
@@ -88,20 +90,20 @@ local function retry(job, failure)
   end
 end
 
--- Look after what is due, at most `limit` jobs: lapsed leases, passed deadlines, followers of an ended leader.
+-- Look after what is due, at most `limit` entries: lapsed leases, passed deadlines, followers of an ended leader.
+-- Returns how many jobs changed their state.
 local function settle(limit)
-  local due = call('ZRANGEBYSCORE', key('due'), '-inf', now, 'LIMIT', 0, limit)
-  for _, id in ipairs(due) do
+  local moved = 0
+  for _, id in ipairs(call('ZRANGEBYSCORE', key('due'), '-inf', now, 'LIMIT', 0, limit)) do
     local job = read(id)
     if not job then
       call('ZREM', key('due'), id)
     elseif job.finished then
-      share(job)
-    elseif now >= tonumber(job.deadline) then
-      conclude(job, 'expired', {error = EXPIRED})
+      moved = moved + share(job)
     else
-      retry(job, WORKER_LOST)
+      moved = moved + 1
+      if now >= tonumber(job.deadline) then conclude(job, 'expired', {error = EXPIRED}) else retry(job, WORKER_LOST) end
     end
   end
-  return #due
+  return moved
 end

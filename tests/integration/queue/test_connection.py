@@ -1,0 +1,66 @@
+"""Which Redis will do, and what happens when it is away or full."""
+
+from pathlib import Path
+
+import pytest
+
+from modelpool.errors import InvalidInput, QueueUnavailable
+from modelpool.jobs import JobError
+from modelpool.queue.connection import connect
+from modelpool.queue.redis import RedisQueue
+from support import RedisProcess, unused_port
+from support.queues import POOL, Worker, new_job, new_result
+
+
+async def test_nobody_there_is_unavailable() -> None:
+    with pytest.raises(QueueUnavailable):
+        _ = await connect(f"redis://127.0.0.1:{unused_port()}/0")
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--cluster-enabled", "yes"], "Cluster"),
+        (["--maxmemory-policy", "allkeys-lru"], "allkeys-lru"),
+    ],
+)
+async def test_a_redis_that_will_not_do_is_refused_with_a_sentence(
+    redis6: RedisProcess, tmp_path: Path, options: list[str], word: str
+) -> None:
+    server = RedisProcess(redis6.program, tmp_path, options)
+    while server.port > 55_000:  # a cluster's second port is 10,000 higher
+        server.port = unused_port()
+    with server, pytest.raises(InvalidInput, match=word) as refusal:
+        _ = await connect(server.url)
+    assert str(refusal.value).endswith(".")
+
+
+async def test_a_unix_socket_will_do(redis6: RedisProcess, tmp_path: Path) -> None:
+    with RedisProcess(redis6.program, tmp_path, ["--unixsocket", str(tmp_path / "redis.sock")]):
+        client = _ = await connect(f"unix://{tmp_path}/redis.sock")
+        assert await RedisQueue(POOL, client).depths() == {}
+        await client.aclose()
+
+
+async def test_full_memory_refuses_new_jobs_and_lets_running_ones_end(redis_kind: RedisProcess, tmp_path: Path) -> None:
+    with RedisProcess(redis_kind.program, tmp_path) as server:
+        client = await connect(server.url)
+        queue = RedisQueue(POOL, client)
+        jobs = [new_job() for _ in range(4)]
+        for job in jobs:
+            await queue.enqueue(job)
+        worker = Worker(queue, "flux")
+        await client.config_set("maxmemory", "1")
+        before = await client.dbsize()
+        refused = new_job()
+        with pytest.raises(QueueUnavailable):
+            await queue.enqueue(refused)
+        assert await client.dbsize() == before
+        batch = await worker.claim()
+        assert await queue.finish(batch.lease, jobs[0].id, new_result())
+        assert await queue.fail(batch.lease, jobs[1].id, JobError(code="x", message="y"))
+        assert await queue.release(batch.lease, [jobs[2].id]) == 1
+        await queue.cancel(jobs[3].id)
+        await client.config_set("maxmemory", "0")
+        await queue.enqueue(refused)
+        await client.aclose()

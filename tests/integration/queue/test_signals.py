@@ -1,0 +1,124 @@
+"""What the queue tells: events, bells, depths and demand."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from modelpool.jobs import JobError, JobEvent, JobState, Lane
+from modelpool.queue.connection import connect
+from modelpool.queue.port import ModelDepth, Queue
+from modelpool.queue.redis import RedisQueue
+from support import RedisProcess, wait_until
+from support.queues import POOL, Clock, Worker, new_job, new_result
+
+
+class Listener:
+    """Collects what a subscription yields, from the moment that it stands."""
+
+    def __init__(self, listen: Callable[[Callable[[], None]], AsyncIterator[Any]]) -> None:
+        self.heard: list[Any] = []
+        self.connected = 0
+        self._listen = listen
+
+    async def __aenter__(self) -> "Listener":
+        self._task = asyncio.create_task(self._run())
+        await wait_until(lambda: self.connected)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        async for item in self._listen(self._on_connect):
+            self.heard.append(item)
+
+    def _on_connect(self) -> None:
+        self.connected += 1
+
+
+async def test_every_change_of_state_is_told_in_order(queue: Queue, worker: Worker) -> None:
+    async with Listener(queue.events) as listener:
+        job = new_job()
+        await queue.enqueue(job)
+        batch = await worker.claim()
+        progress = JobEvent(job=job.id, seq=2, state=JobState.RUNNING, progress=0.5, step=2, steps=4)
+        await queue.publish(progress)
+        await queue.finish(batch.lease, job.id, new_result())
+        await wait_until(lambda: len(listener.heard) == 4)
+    assert listener.heard == [
+        JobEvent(job=job.id, seq=1, state=JobState.QUEUED),
+        JobEvent(job=job.id, seq=2, state=JobState.RUNNING),
+        progress,
+        JobEvent(job=job.id, seq=3, state=JobState.SUCCEEDED),
+    ]
+
+
+async def test_a_new_job_rings_the_operator_and_the_workers(queue: Queue) -> None:
+    async with (
+        Listener(lambda ready: queue.wakeups("workers", ready)) as workers,
+        Listener(lambda ready: queue.wakeups("operator", ready)) as operator,
+    ):
+        await queue.enqueue(new_job("sdxl"))
+        await queue.ring("workers", "by hand")
+        await wait_until(lambda: workers.heard == ["sdxl", "by hand"] and operator.heard == ["sdxl"])
+
+
+async def test_a_job_given_back_rings_the_workers(queue: Queue, worker: Worker) -> None:
+    job = new_job()
+    await queue.enqueue(job)
+    batch = await worker.claim()
+    async with Listener(lambda ready: queue.wakeups("workers", ready)) as workers:
+        await queue.release(batch.lease, [job.id])
+        await wait_until(lambda: workers.heard == ["flux"])
+
+
+async def test_a_listener_survives_a_restart_of_redis(redis7: RedisProcess) -> None:
+    client = await connect(redis7.url)
+    queue = RedisQueue(POOL, client)
+    async with Listener(lambda ready: queue.wakeups("workers", ready)) as workers:
+        redis7.kill()
+        redis7.start()
+        await wait_until(lambda: workers.connected > 1)
+        await queue.ring("workers", "after")
+        await wait_until(lambda: "after" in workers.heard)
+    await client.aclose()
+
+
+async def test_depths_say_what_waits_and_runs_for_each_model(queue: Queue, worker: Worker, clock: Clock) -> None:
+    await queue.enqueue(new_job("sdxl", Lane.PAID, work=2.5))
+    since = clock.now
+    for lane in (Lane.ACCOUNT, Lane.ANONYMOUS, Lane.ACCOUNT):
+        clock.pass_seconds(1)
+        await queue.enqueue(new_job("flux", lane, steps=clock.now % 50 + 1))
+    assert await queue.depths() == {
+        "sdxl": ModelDepth(queued=1, queued_work=2.5, oldest_enqueued_at=since, by_lane={Lane.PAID: 1}),
+        "flux": ModelDepth(
+            queued=3,
+            queued_work=3.0,
+            oldest_enqueued_at=since + 1000,
+            by_lane={Lane.ACCOUNT: 2, Lane.ANONYMOUS: 1},
+        ),
+    }
+    batch = await worker.claim()
+    depth = (await queue.depths())["flux"]
+    assert (depth.queued, depth.running) == (3 - len(batch.jobs), len(batch.jobs))
+    for job in batch.jobs:
+        await queue.fail(batch.lease, job.id, JobError(code="x", message="y"))
+    assert (await queue.depths())["flux"].queued == 3
+    for waiting in list((await queue.depths())["flux"].by_lane):
+        assert waiting in {Lane.ACCOUNT, Lane.ANONYMOUS}
+
+
+async def test_demand_counts_admitted_and_shed_jobs_by_whole_minutes(queue: Queue, clock: Clock) -> None:
+    clock.now -= clock.now % 60_000
+    await queue.enqueue(new_job("flux"))
+    clock.pass_seconds(60)
+    await queue.enqueue(new_job("flux", digest="d" * 64))
+    await queue.enqueue(new_job("flux", digest="d" * 64))  # joins, and brings no work
+    await queue.shed("flux")
+    await queue.shed("sdxl")
+    clock.pass_seconds(60)
+    await queue.enqueue(new_job("flux"))  # of the minute that has not ended
+    assert await queue.demand(3) == {"flux": [0, 1, 2], "sdxl": [0, 0, 1]}
+    assert await queue.demand(1) == {"flux": [2], "sdxl": [1]}
