@@ -80,11 +80,8 @@ def lock(upgrade: bool) -> None:
         command += ["--upgrade"]
     environment = {key: value for key, value in os.environ.items() if key != "PIP_FIND_LINKS"}
     subprocess.run([*command, "-"], input="\n".join(wanted["dev"]), text=True, check=True, env=environment)
-    locked = (
-        path.read_text()
-        .replace("-r -", "modelpool")
-        .replace("\n# The following packages are considered to be unsafe", "\n#")
-    )
+    locked = path.read_text().replace("-r -", "modelpool")
+    locked = re.sub(r"\n# The following packages are considered.*\n(?:#.*\n)*", "\n", locked)
     path.write_text(header(wanted["dev"]) + locked)
 
     entries = locked_entries(path.read_text())
