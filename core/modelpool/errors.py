@@ -5,7 +5,9 @@
     ModelpoolError
     ├── InvalidInput            400/422  the caller can mend it; names the field
     │   ├── InvalidSpec                  a ModelPool that cannot work; names the field and the cure
-    │   └── IdempotencyConflict 422      the same Idempotency-Key with another body
+    │   ├── IdempotencyConflict 422      the same Idempotency-Key with another body
+    │   └── BodyTooLarge        413      more bytes than the API takes
+    ├── Unauthenticated         401      credentials that nobody here has issued
     ├── NotFound                404
     │   ├── JobNotFound
     │   ├── ModelNotFound
@@ -63,6 +65,22 @@ class IdempotencyConflict(InvalidInput):
 
     code = "idempotency_key_reused"
     title = "Idempotency-Key reused"
+
+
+class BodyTooLarge(InvalidInput):
+    """The request has more bytes than the API takes."""
+
+    code = "body_too_large"
+    status = 413
+    title = "Content too large"
+
+
+class Unauthenticated(ModelpoolError):
+    """The request carries credentials that nobody here has issued."""
+
+    code = "unauthenticated"
+    status = 401
+    title = "Unauthenticated"
 
 
 class NotFound(ModelpoolError):

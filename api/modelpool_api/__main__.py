@@ -1,0 +1,66 @@
+"""``python -m modelpool_api``: one API process."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from types import FrameType
+
+import click
+
+from modelpool.errors import InvalidInput
+from modelpool_api.settings import Settings
+
+_D = Settings()
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+@click.command(context_settings={"auto_envvar_prefix": "MODELPOOL", "show_default": True})
+@click.option("--redis-url", default=_D.redis_url, help="redis://, rediss:// or unix://", show_envvar=True)
+@click.option("--store-url", default="file:///tmp/modelpool", help="file:///folder or s3://bucket", show_envvar=True)
+@click.option("--host", default=_D.host, help="Address to listen on.", show_envvar=True)
+@click.option("--port", default=_D.port, type=click.IntRange(1, 65535), show_envvar=True)
+@click.option("--root-path", default=_D.root_path, help="Where a proxy mounts the API.", show_envvar=True)
+@click.option("--api-keys", "api_keys_file", type=click.Path(dir_okay=False), help="YAML with keys.", show_envvar=True)
+@click.option("--log-level", default="info", type=click.Choice(["debug", "info", "warning", "error"]), show_envvar=True)
+@click.option("--access-log/--no-access-log", default=False, help="One line a request.", show_envvar=True)
+def main(log_level: str, access_log: bool, root_path: str, **given: object) -> None:
+    """Serve the modelpool API over HTTP. Redis may be away at the start: /readyz says so until it is there."""
+    import uvicorn  # --help answers without loading the server
+
+    from modelpool_api.app import create_app
+    from modelpool_api.context import open_context
+
+    logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT, stream=sys.stderr)
+    settings = Settings(root_path=root_path.rstrip("/"), **given)  # type: ignore[arg-type]  # click has checked them
+    try:
+        context = open_context(settings)
+    except InvalidInput as error:
+        raise click.ClickException(error.message) from error
+
+    class Server(uvicorn.Server):
+        """Tells those who wait that the process ends, or their connections would hold it."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            context.closing.set()
+            super().handle_exit(sig, frame)
+
+    # Forwarded headers are the resolver's business: uvicorn would believe the leftmost address.
+    config = uvicorn.Config(
+        create_app(context),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        log_level=log_level,
+        access_log=access_log,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+        ws_ping_interval=20,
+        ws_max_size=64 * 1024,
+    )
+    Server(config).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The ASGI application."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+import modelpool
+from modelpool_api import background, problems
+from modelpool_api.body_limit import BodyLimit
+from modelpool_api.context import Context
+from modelpool_api.outcomes import Outcomes
+from modelpool_api.routes import health, jobs, models, page, results, streams
+from modelpool_api.schemas import Problem
+
+log = logging.getLogger(__name__)
+
+_DESCRIPTION = """
+Pictures and videos from diffusion models that share a pool of GPUs.
+
+`POST /v1/jobs` puts a job into the queue and answers at once; follow it by polling, by long poll, by server-sent events
+or over a WebSocket. Holding a job's id is the right to read and to cancel it. Errors are `application/problem+json`.
+"""
+
+
+def create_app(context: Context) -> FastAPI:
+    """The application over ``context``. Nothing is contacted before it starts."""
+    outcomes = Outcomes(context.metrics)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with background.running(context, outcomes):
+            yield
+
+    app = FastAPI(
+        title="modelpool",
+        summary="A GPU model service for diffusion models",
+        description=_DESCRIPTION,
+        version=modelpool.__version__,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        root_path=context.settings.root_path,
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    app.state.context = context
+    app.state.outcomes = outcomes
+    app.add_middleware(BodyLimit, limit=context.settings.max_body_bytes)
+    problems.install(app)
+    for surface in (jobs, streams, results, models, health, page):
+        app.include_router(surface.router)
+    _add_schema(app)
+    return app
+
+
+def _add_schema(app: FastAPI) -> None:
+    """Name the problem's schema in the document: routes only refer to it."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, object]:
+        document = generate()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        if "Problem" not in schemas:
+            shape = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas |= shape.pop("$defs", {})
+            schemas["Problem"] = shape
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document

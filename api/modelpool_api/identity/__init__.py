@@ -1,0 +1,1 @@
+"""Who asks: from a request's signals to a subject and its lane."""

@@ -1,0 +1,234 @@
+"""The pools that this process serves, as Redis lists them, each with a snapshot of what it offers and does.
+
+Requests read snapshots, which one task refreshes every second: admission costs no round trip for the catalog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from redis.asyncio import Redis
+
+from modelpool.board import Board
+from modelpool.documents import POOLS_KEY, Catalog, CatalogModel, Heartbeat
+from modelpool.errors import InvalidInput, JobNotFound, ModelNotFound, ModelpoolError, QueueUnavailable
+from modelpool.queue.connection import unavailable
+from modelpool.queue.port import ModelDepth, Queue
+from modelpool.queue.redis import RedisQueue
+from modelpool.resources.pool import PoolRef
+from modelpool_api.estimate import Capacity, Pace, capacity, pace_of
+from modelpool_api.waiting import Waiting
+
+log = logging.getLogger(__name__)
+
+Connect = Callable[[], Awaitable[Redis]]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What was known of a pool at ``at`` (Unix milliseconds)."""
+
+    catalog: Catalog
+    heartbeats: Mapping[str, Heartbeat]
+    depths: Mapping[str, ModelDepth]
+    at: int
+
+
+@dataclass(slots=True)
+class Pool:
+    """One pool as the API uses it."""
+
+    ref: PoolRef
+    board: Board
+    queue: Queue
+    waiting: Waiting
+    snapshot: Snapshot
+    paces: dict[str, Pace] = field(default_factory=dict)
+    """From jobs that this process has seen end, by model."""
+
+    def capacity(self, model: CatalogModel) -> Capacity:
+        """What the slots can do for ``model``."""
+        return capacity(model, self.snapshot.heartbeats.values(), self.snapshot.at)
+
+    def pace(self, model: CatalogModel, can: Capacity) -> Pace | None:
+        """How fast jobs of ``model`` really run, if known."""
+        return pace_of(model, can, self.paces)
+
+    def learn(self, model: str, ran: float, batch: int, work: float) -> None:
+        """Take in one finished job."""
+        if ran <= 0 or work <= 0 or batch < 1:
+            return
+        before = self.paces.get(model)
+        self.paces[model] = before.blend(ran, batch, work) if before else Pace.first(ran, batch, work)
+
+
+class Pools:
+    """Every pool that ``mpl:pools`` lists. Survives Redis being away, also at the start."""
+
+    def __init__(
+        self,
+        connect: Connect,
+        now_ms: Callable[[], int],
+        *,
+        reread_seconds: float = 15.0,
+        on_final: Callable[[Pool, str], None] | None = None,
+        on_refresh: Callable[[Pool], None] | None = None,
+    ) -> None:
+        self._connect = connect
+        self._now_ms = now_ms
+        self._reread_seconds = reread_seconds
+        self.on_final = on_final
+        self.on_refresh = on_refresh
+        self._client: Redis | None = None
+        self._by_short_id: dict[str, Pool] = {}
+        self._listeners: dict[str, asyncio.Task[None]] = {}
+        self._lock = asyncio.Lock()
+        self._refreshed = float("-inf")
+        self.failure: ModelpoolError | None = QueueUnavailable("Redis has not been reached yet; try again")
+        """Why the last refresh did not work, None when it did."""
+
+    # --- asking ---------------------------------------------------------------------------------------------------
+
+    def all(self) -> list[Pool]:
+        """Every pool, the default one first."""
+        return sorted(self._by_short_id.values(), key=lambda pool: (not pool.snapshot.catalog.default, pool.ref))
+
+    def of_job(self, job: str) -> Pool:
+        """The pool whose short id begins ``job``.
+
+        :raises JobNotFound: no such pool.
+        :raises QueueUnavailable: no pool is known because Redis is away.
+        """
+        pool = self._by_short_id.get(job.partition("-")[0])
+        if pool is not None:
+            return pool
+        if self.failure is not None:
+            raise self.failure
+        raise JobNotFound("there is no such job: it never existed, or its record has expired", param="id")
+
+    async def find_model(self, name: str) -> tuple[Pool, CatalogModel]:
+        """The model called ``name``, or ``pool/model``; a pool published a moment ago is found too.
+
+        :raises ModelNotFound: no pool offers it.
+        """
+        try:
+            return find_model(name, self.all())
+        except ModelNotFound:
+            if self._age() > 0.25:
+                await self.refresh()
+                return find_model(name, self.all())
+            if self.failure is not None:
+                raise self.failure from None
+            raise
+
+    async def client(self) -> Redis:
+        """The connected client.
+
+        :raises QueueUnavailable: Redis is away.
+        """
+        if self._client is None:
+            try:
+                self._client = await self._connect()
+            except InvalidInput as error:
+                # A Redis of the wrong kind: requests cannot mend that, and it may be mended behind our back.
+                raise QueueUnavailable(error.message) from error
+        return self._client
+
+    # --- refreshing -----------------------------------------------------------------------------------------------
+
+    def _age(self) -> float:
+        return time.monotonic() - self._refreshed
+
+    async def refresh(self) -> None:
+        """Read the list of pools and a snapshot of each.
+
+        :raises QueueUnavailable: Redis is away; the old snapshots stay.
+        """
+        before = self._refreshed
+        async with self._lock:
+            if self._refreshed != before:
+                return  # somebody did it while we waited
+            try:
+                await self._refresh(await self.client())
+            except ModelpoolError as error:
+                self.failure = error
+                raise
+            self.failure = None
+            self._refreshed = time.monotonic()
+
+    async def _refresh(self, client: Redis) -> None:
+        with unavailable():
+            listed = {str(short_id): str(name) for short_id, name in (await client.hgetall(POOLS_KEY)).items()}
+        for short_id in set(self._by_short_id) - set(listed):
+            del self._by_short_id[short_id]
+            self._listeners.pop(short_id).cancel()
+        for short_id, name in listed.items():
+            pool = self._by_short_id.get(short_id)
+            board = pool.board if pool is not None else Board(PoolRef.parse(name), client)
+            catalog = await board.catalog()
+            if catalog is None:
+                continue
+            heartbeats = await board.heartbeats([slot.slot for slot in catalog.slots])
+            queue: Queue = pool.queue if pool is not None else RedisQueue(board.pool, client)
+            snapshot = Snapshot(catalog, heartbeats, await queue.depths(), self._now_ms())
+            if pool is None:
+                self._add(Pool(board.pool, board, queue, self._waiting(short_id, queue), snapshot), short_id)
+            else:
+                pool.snapshot = snapshot
+            if self.on_refresh is not None:
+                self.on_refresh(self._by_short_id[short_id])
+
+    def _waiting(self, short_id: str, queue: Queue) -> Waiting:
+        def ended(job: str) -> None:
+            if self.on_final is not None and short_id in self._by_short_id:
+                self.on_final(self._by_short_id[short_id], job)
+
+        return Waiting(queue, reread_seconds=self._reread_seconds, on_final=ended)
+
+    def _add(self, pool: Pool, short_id: str) -> None:
+        self._by_short_id[short_id] = pool
+        self._listeners[short_id] = asyncio.create_task(pool.waiting.run(), name=f"events of {pool.ref}")
+        log.info("serving pool %s with %d models", pool.ref, len(pool.snapshot.catalog.models))
+
+    async def close(self) -> None:
+        """Stop listening and disconnect."""
+        listeners = list(self._listeners.values())
+        for listener in listeners:
+            listener.cancel()
+        await asyncio.gather(*listeners, return_exceptions=True)
+        self._listeners.clear()
+        self._by_short_id.clear()
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+
+def find_model(name: str, pools: list[Pool]) -> tuple[Pool, CatalogModel]:
+    """``model``, ``pool/model`` or ``namespace/pool/model``; a bare name means the default pool, else the least wait.
+
+    :raises ModelNotFound: no pool offers it.
+    """
+    of_pool, _, bare = name.rpartition("/")
+    offers = [
+        (pool, model)
+        for pool in pools
+        if of_pool in ("", pool.ref.name, str(pool.ref)) and (model := pool.snapshot.catalog.model(bare)) is not None
+    ]
+    if not offers:
+        raise ModelNotFound(f"no pool offers a model called {name[:100]!r}; GET /v1/models lists them", param="model")
+    in_default = [offer for offer in offers if offer[0].snapshot.catalog.default]
+    return min(in_default or offers, key=_predicted_wait)
+
+
+def _predicted_wait(offer: tuple[Pool, CatalogModel]) -> tuple[float, str]:
+    pool, model = offer
+    can = pool.capacity(model)
+    depth = pool.snapshot.depths.get(model.name)
+    queued = depth.queued_work / max(1, can.replicas) if depth is not None else 0.0
+    # A load that has never been measured is thought to be long.
+    load = 60.0 if can.load_seconds is None else can.load_seconds
+    return load + can.busy_seconds + queued, str(pool.ref)

@@ -1,0 +1,47 @@
+"""Examples that the OpenAPI document shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_ID = "5x2abcde-0Zk3vH1mQx2c9TgYb7LwPA"
+
+REQUEST_EXAMPLES: dict[str, Any] = {
+    "image": {
+        "summary": "An image from words",
+        "value": {"model": "sdxl", "prompt": "a red circle on the left on a blue background", "seed": 7},
+    },
+    "style": {
+        "summary": "In one of the model's styles",
+        "value": {"model": "sdxl", "prompt": "a cat", "style": "anime"},
+    },
+    "edit": {
+        "summary": "An image from an earlier one",
+        "value": {"model": "sdxl", "prompt": "the same in snow", "image": {"job": _ID}, "strength": 0.5},
+    },
+    "video": {
+        "summary": "A video from an earlier image",
+        "value": {"model": "svd", "image": {"job": _ID}, "frames": 14, "fps": 7},
+    },
+}
+
+JOB_EXAMPLE: dict[str, Any] = {
+    "id": _ID,
+    "state": "queued",
+    "pool": "default/studio",
+    "model": "sdxl",
+    "task": "TextToImage",
+    "lane": "anonymous",
+    "seq": 1,
+    "position": 3,
+    "eta": {"seconds": 12.5, "text": "about 12 s"},
+    "createdAt": "2026-01-31T12:00:00.000Z",
+    "cached": False,
+    "attempts": 0,
+    "links": {
+        "self": f"/v1/jobs/{_ID}",
+        "events": f"/v1/jobs/{_ID}/events",
+        "ws": f"/v1/jobs/{_ID}/ws",
+        "cancel": f"/v1/jobs/{_ID}",
+    },
+}

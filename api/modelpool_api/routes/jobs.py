@@ -1,0 +1,147 @@
+"""Jobs: create, read, cancel."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response
+
+from modelpool.jobs import JobRecord
+from modelpool.queue.port import Outcome
+from modelpool_api.admission import enqueue, prepare
+from modelpool_api.bodies import read_job
+from modelpool_api.context import Context
+from modelpool_api.pools import Pool
+from modelpool_api.preferences import MAX_WAIT, preferred_wait
+from modelpool_api.problems import responses
+from modelpool_api.routes.examples import JOB_EXAMPLE, REQUEST_EXAMPLES
+from modelpool_api.routes.process import Asker, Counted, Process, Root
+from modelpool_api.schemas import JobBody, JobView
+from modelpool_api.views import job_view
+
+router = APIRouter(tags=["jobs"])
+
+JobId = Annotated[str, Path(max_length=200, description="As given by `POST /v1/jobs`.", examples=["5x2abcde-Vx…"])]
+WaitQuery = Annotated[
+    float, Query(ge=0, le=MAX_WAIT, description="Answer when the job has ended, or after this many seconds.")
+]
+_JSON = {"application/json": {"example": JOB_EXAMPLE}}
+_HEADERS = {"Cache-Control": "no-store"}
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": JobBody.model_json_schema(ref_template="#/components/schemas/{model}"),
+                "examples": REQUEST_EXAMPLES,
+            },
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["model"],
+                    "description": "The same fields as text, and the image as a file.",
+                    "properties": {
+                        "model": {"type": "string"},
+                        "prompt": {"type": "string"},
+                        "image": {"type": "string", "format": "binary"},
+                    },
+                    "additionalProperties": {"type": "string"},
+                }
+            },
+        },
+    },
+    "parameters": [
+        {
+            "name": "Prefer",
+            "in": "header",
+            "schema": {"type": "string"},
+            "example": "wait=30",
+            "description": f"`wait=N`: answer when the job has ended, or after N seconds (at most {MAX_WAIT:g}).",
+        },
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+            "description": "The same key and body bring the same job again; with another body: 422.",
+        },
+    ],
+}
+
+
+@router.post(
+    "/v1/jobs",
+    summary="Ask for a picture or a video",
+    status_code=202,
+    response_model=JobView,
+    responses={
+        200: {"description": "The job has ended already.", "model": JobView, "content": _JSON},
+        202: {"description": "The job waits or runs; `Location` is its address.", "content": _JSON},
+        **responses(400, 401, 404, 413, 422, 503),
+    },
+    openapi_extra=_BODY,
+)
+async def create(request: Request, context: Process, subject: Asker, outcomes: Counted, root: Root) -> Response:
+    """Put a job into the queue. Only `model` is required: the model's defaults fill the rest.
+
+    Answers 202 at once, or with `Prefer: wait=N` as soon as the job has ended.
+    """
+    pool, job = await prepare(context, subject, await read_job(request))
+    wait = preferred_wait(request.headers.get("prefer"))
+    with pool.waiting.watch(job.id) as watch:
+        outcomes.expect(job.id)
+        enqueued = await enqueue(context, pool, job)
+        record = enqueued.record
+        if enqueued.outcome is not Outcome.REPEATED:
+            outcomes.admitted(record)
+        if wait and not record.state.is_final:
+            if record.id == job.id:
+                record = await pool.waiting.final_of(watch, record, wait, context.closing)
+            else:
+                record = await pool.waiting.final(record.id, wait, context.closing)
+    position = enqueued.position if record.seq == enqueued.record.seq else await _position(pool, record)
+    answer = _answer(context, pool, record, root, position)
+    answer.status_code = 200 if record.state.is_final else 202
+    answer.headers["Location"] = f"{root}/v1/jobs/{record.id}"
+    if wait is not None:
+        answer.headers["Preference-Applied"] = f"wait={wait:g}"
+    if enqueued.outcome is Outcome.REPEATED:
+        answer.headers["Idempotency-Replayed"] = "true"
+    return answer
+
+
+@router.get(
+    "/v1/jobs/{id}",
+    summary="Where a job stands",
+    response_model=JobView,
+    responses={200: {"description": "The job.", "content": _JSON}, **responses(404, 422, 503)},
+)
+async def read(id: JobId, context: Process, root: Root, wait: WaitQuery = 0) -> Response:
+    """The job with its position, estimate and progress. With `?wait=N` a long poll."""
+    pool = context.pools.of_job(id)
+    record = await (pool.waiting.final(id, wait, context.closing) if wait else pool.queue.get(id))
+    return _answer(context, pool, record, root, await _position(pool, record))
+
+
+@router.delete(
+    "/v1/jobs/{id}",
+    summary="Cancel a job",
+    response_model=JobView,
+    responses={200: {"description": "The job, cancelled."}, **responses(404, 409, 503)},
+)
+async def cancel(id: JobId, context: Process, root: Root) -> Response:
+    """Cancel a job that has not ended. A running one is stopped, or its picture discarded."""
+    pool = context.pools.of_job(id)
+    return _answer(context, pool, await pool.queue.cancel(id), root, None)
+
+
+async def _position(pool: Pool, record: JobRecord) -> int | None:
+    return None if record.state.is_final or record.started_at else await pool.queue.position(record.id)
+
+
+def _answer(context: Context, pool: Pool, record: JobRecord, root: str, position: int | None) -> Response:
+    hint = pool.waiting.progress_of(record)
+    view = job_view(record, pool, context.now_ms(), root=root, position=position, hint=hint)
+    # A preview is for live updates: a poll would fetch the same bytes again and again.
+    body = view.model_dump_json(by_alias=True, exclude_none=True, exclude={"preview"})
+    return Response(body, headers=_HEADERS, media_type="application/json")

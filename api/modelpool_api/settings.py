@@ -1,0 +1,35 @@
+"""What the API process is told from outside. Every value is a flag of ``python -m modelpool_api`` and a variable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import modelpool
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One API process. URLs may hold passwords: they are never shown or logged."""
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    store_url: str = "memory:"
+    host: str = "127.0.0.1"
+    port: int = 8080
+    root_path: str = ""
+    """Where a proxy mounts the API, such as ``/pool``; links in answers begin with it."""
+    api_keys_file: str | None = None
+    subject_secret: str = ""
+    """Keys the hash that stands for an address; the same for all replicas."""
+    max_body_bytes: int = 12 * MIB
+    max_input_pixels: int = 16_777_216
+    """Of an input image, before it is decoded."""
+    engine_version: str = f"modelpool-{modelpool.__version__}"
+    """Part of every digest: results of another engine version are not reused."""
+    refresh_seconds: float = 1.0
+    """How often catalogs, heartbeats and depths are read."""
+    reap_seconds: float = 5.0
+    sweep_seconds: float = 600.0
+    reread_seconds: float = 15.0
+    """How long a waiter trusts silence on the event channel before it reads the record again."""
