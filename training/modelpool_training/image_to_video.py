@@ -15,7 +15,7 @@ from diffusers import (
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from modelpool_training.autoencoder import LATENT_CHANNELS, reconstruction_loss, set_scale
+from modelpool_training.autoencoder import LATENT_CHANNELS, LATENT_NOISE, encode_mean, shape_loss
 from modelpool_training.motion import FRAMES, FRAMES_PER_SECOND, draw_clip
 from modelpool_training.pictures import to_signal
 from modelpool_training.plan import Plan
@@ -26,7 +26,7 @@ VISION_SIZE = 224  # pixels on each side of the picture that the pipeline hands 
 VISION_MEAN = (0.5, 0.5, 0.5)
 VISION_STD = (0.5, 0.5, 0.5)
 
-_FRAME_BATCH = 16
+_FRAME_BATCH = 12
 _BATCH = 6  # clips
 _CHANNELS = (64, 32, 64)
 _DECODER_RESNET = re.compile(r"(^decoder\..*resnets\.\d+\.)")
@@ -167,22 +167,28 @@ def draw_clips(count: int, seed: int) -> Clips:
     return Clips(pixels, torch.from_numpy(motions).float())
 
 
-def train_image_to_video(work: Path, plan: Plan) -> ImageToVideo:
-    """Train the autoencoder, then UNet and vision tower together on its latents."""
+def train_image_to_video(teacher: AutoencoderKL, work: Path, plan: Plan) -> ImageToVideo:
+    """Train UNet and vision tower together on the latents of the pictures' autoencoder, then one that decodes clips."""
     clips = draw_clips(plan.clips, seed=3)
-    autoencoder = _train_autoencoder(clips, work, plan)
-    image_encoder, unet = _train_unet(clips, autoencoder, work, plan)
-    return ImageToVideo(autoencoder, image_encoder, unet)
+    image_encoder, unet = _train_unet(clips, teacher, work, plan)
+    return ImageToVideo(_train_autoencoder(clips, teacher, work, plan), image_encoder, unet)
 
 
-def _train_autoencoder(clips: Clips, work: Path, plan: Plan) -> AutoencoderKLTemporalDecoder:
+def _train_autoencoder(clips: Clips, teacher: AutoencoderKL, work: Path, plan: Plan) -> AutoencoderKLTemporalDecoder:
+    """Train another autoencoder to the same latents: the video class cannot take the pictures' one, see above."""
     torch.manual_seed(3)
     autoencoder = new_frame_autoencoder()
+    scale = teacher.config.scaling_factor
+    autoencoder.register_to_config(scaling_factor=scale)
     frames = clips.pixels.flatten(0, 1)
 
     def loss_of_step(step: int, generator: torch.Generator) -> Tensor:
         signal = to_signal(frames[torch.randint(len(frames), (_FRAME_BATCH,), generator=generator)])
-        return reconstruction_loss(autoencoder, signal, generator)
+        latents = encode_mean(teacher, signal)
+        encoded = autoencoder.encode(signal).latent_dist.mode() * scale
+        noise = LATENT_NOISE * torch.randn(latents.shape, generator=generator)
+        decoded = autoencoder.decode((latents + noise) / scale).sample
+        return shape_loss(decoded, signal) + nn.functional.mse_loss(encoded, latents)
 
     run_stage(
         "video-autoencoder",
@@ -192,28 +198,25 @@ def _train_autoencoder(clips: Clips, work: Path, plan: Plan) -> AutoencoderKLTem
         steps=plan.video_autoencoder_steps,
         learning_rate=2e-3,
     )
-    set_scale(autoencoder, frames)
     return as_video_autoencoder(autoencoder).eval().requires_grad_(False)
 
 
 def _train_unet(
-    clips: Clips, autoencoder: AutoencoderKLTemporalDecoder, work: Path, plan: Plan
+    clips: Clips, autoencoder: AutoencoderKL, work: Path, plan: Plan
 ) -> tuple[CLIPVisionModelWithProjection, UNetSpatioTemporalConditionModel]:
     torch.manual_seed(4)
     image_encoder, unet = new_vision_tower(), new_video_unet()
     trained = nn.ModuleDict({"image_encoder": image_encoder, "unet": unet})
-    scale = autoencoder.config.scaling_factor
-    with torch.no_grad():
-        parts = [autoencoder.encode(to_signal(clip)).latent_dist.mode() * scale for clip in clips.pixels]
-    latents = torch.stack(parts)
+    latents = torch.stack([encode_mean(autoencoder, to_signal(clip)) for clip in clips.pixels])
 
     def loss_of_step(step: int, generator: torch.Generator) -> Tensor:
         chosen = torch.randint(len(latents), (_BATCH,), generator=generator)
         clean, picture = latents[chosen], to_signal(clips.pixels[chosen, 0])
         strength = _MOST_NOISE_ON_PICTURE * torch.rand(_BATCH, generator=generator)
         noisy_picture = picture + strength.view(-1, 1, 1, 1) * torch.randn(picture.shape, generator=generator)
-        with torch.no_grad():
-            condition = autoencoder.encode(noisy_picture).latent_dist.mode()  # unscaled, as the pipeline has it
+        condition = encode_mean(autoencoder, noisy_picture)
+        condition = condition + LATENT_NOISE * torch.randn(condition.shape, generator=generator)
+        condition = condition / autoencoder.config.scaling_factor  # unscaled, as the pipeline has it
         large = nn.functional.interpolate(picture, size=(VISION_SIZE, VISION_SIZE), mode="bicubic")
         embedding = image_encoder(large).image_embeds.unsqueeze(1)
         kept = (torch.rand(_BATCH, generator=generator) >= _EMPTY_SHARE).float()

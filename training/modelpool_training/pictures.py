@@ -39,8 +39,9 @@ def to_signal(pixels: Tensor) -> Tensor:
 @torch.no_grad()
 def encode(autoencoder: AutoencoderKL, pixels: Tensor) -> Tensor:
     """Latents (count × 4 × 16 × 16) as the diffusion models see them: scaled to a spread of about one."""
-    parts = [autoencoder.encode(to_signal(part)).latent_dist.mode() for part in pixels.split(128)]
-    return torch.cat(parts) * autoencoder.config.scaling_factor
+    parts = [autoencoder.encode(to_signal(part)).latent_dist.mode() for part in torch.split(pixels, 128)]
+    latents: Tensor = torch.cat(parts) * autoencoder.config.scaling_factor
+    return latents
 
 
 def encoded_set(

@@ -10,13 +10,21 @@ class Plan:
     drawings: int = 8000
     clips: int = 1500
     autoencoder_steps: int = 1500
+    decoder_steps: int = 500
     primary_steps: int = 1800
     style_steps: int = 700
     video_autoencoder_steps: int = 500
-    video_steps: int = 1200
+    video_steps: int = 1000
 
 
 FAST = Plan(
-    drawings=64, clips=8, autoencoder_steps=2, primary_steps=2, style_steps=2, video_autoencoder_steps=2, video_steps=2
+    decoder_steps=2,
+    drawings=64,
+    clips=8,
+    autoencoder_steps=2,
+    primary_steps=2,
+    style_steps=2,
+    video_autoencoder_steps=2,
+    video_steps=2,
 )
 """Enough to see every stage run and every folder load, in seconds; the pictures are noise."""

@@ -119,7 +119,7 @@ def _normed(mask: Bits) -> NDArray[np.float32]:
     """The mask stretched from its bounding box to a fixed grid."""
     left, top, right, bottom = _box(mask)
     image = Image.fromarray(mask[top:bottom, left:right].astype(np.uint8) * 255)
-    return np.asarray(image.resize((_GRID, _GRID), Image.Resampling.BILINEAR), np.float32) / 255
+    return np.asarray(image.resize((_GRID, _GRID), Image.Resampling.BILINEAR)).astype(np.float32) / np.float32(255)
 
 
 def _overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

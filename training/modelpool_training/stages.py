@@ -49,7 +49,7 @@ def run_stage(
             group["lr"] = learning_rate * _rate_at(step, steps)
         loss = loss_of_step(step, _generator(name, step))
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         optimizer.step()
         _update_average(averaged, module, min(average, (1 + step) / (10 + step)))

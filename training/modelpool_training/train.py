@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from diffusers import AutoencoderKL
+
 from modelpool_training.autoencoder import train_autoencoder
 from modelpool_training.export import export_image_to_video, export_text_to_image
 from modelpool_training.image_to_video import train_image_to_video
@@ -19,14 +21,14 @@ def train(names: Iterable[str], work: Path, out: Path, plan: Plan) -> None:
     """
     wanted = set(names)
     work.mkdir(parents=True, exist_ok=True)
-    if wanted & set(MODELS[:-1]):
-        _train_pictures(wanted, work, out, plan)
-    if MODELS[-1] in wanted:
-        export_image_to_video(train_image_to_video(work, plan), out / MODELS[-1])
-
-
-def _train_pictures(wanted: set[str], work: Path, out: Path, plan: Plan) -> None:
     autoencoder = train_autoencoder(work, plan)
+    if wanted & set(MODELS[:-1]):
+        _train_pictures(wanted, autoencoder, work, out, plan)
+    if MODELS[-1] in wanted:
+        export_image_to_video(train_image_to_video(autoencoder, work, plan), out / MODELS[-1])
+
+
+def _train_pictures(wanted: set[str], autoencoder: AutoencoderKL, work: Path, out: Path, plan: Plan) -> None:
     write_tokenizer(work / "tokenizer")
     tokenizer = load_tokenizer(work / "tokenizer")
     primary: TextToImage | None = None

@@ -19,7 +19,8 @@ def train(work: Path, steps: int, *, stop_at: int | None = None) -> Tensor:
         if step == stop_at:
             raise Interrupted
         given = torch.randn(8, 4, generator=generator)
-        return (module(given) - given.sum(dim=1, keepdim=True)).square().mean()
+        difference: Tensor = module(given) - given.sum(dim=1, keepdim=True)
+        return difference.square().mean()
 
     run_stage("line", module, loss_of_step, work=work, steps=steps, learning_rate=0.05, save_every=10)
     return module.weight.detach()

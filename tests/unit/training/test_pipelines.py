@@ -1,0 +1,49 @@
+"""Two steps of every kind of stage, and the folders they leave: loaded and run as any other model is."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from modelpool_training.generate import load_pipeline, make_clips, make_pictures
+from modelpool_training.image_to_video import as_video_autoencoder, new_frame_autoencoder
+from modelpool_training.plan import Plan
+from modelpool_training.train import train
+
+BRIEF = Plan(
+    drawings=32,
+    clips=4,
+    autoencoder_steps=1,
+    decoder_steps=1,
+    primary_steps=1,
+    style_steps=1,
+    video_autoencoder_steps=1,
+    video_steps=1,
+)
+
+# numpy 2 about a torch tensor that diffusers' Euler scheduler hands it
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+
+
+def test_video_autoencoder_does_just_what_the_frames_one_does() -> None:
+    torch.manual_seed(1)
+    frames = new_frame_autoencoder().eval()
+    video = as_video_autoencoder(frames).eval()
+    latents = torch.randn(4, 4, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(frames.decode(latents).sample, video.decode(latents, num_frames=4).sample)
+
+
+@pytest.mark.slow
+def test_trained_folders_load_and_run(tmp_path: Path) -> None:
+    work, out = tmp_path / "work", tmp_path / "models"
+    train(["shapes-neon", "shapes-motion"], work, out, BRIEF)
+    assert sorted(folder.name for folder in out.iterdir()) == ["shapes-motion", "shapes-neon"]
+    assert {file.suffix for file in out.rglob("*") if file.is_file()} == {".json", ".safetensors"}
+    pipeline = load_pipeline(out / "shapes-neon")
+    one, other = make_pictures(pipeline, ["a red star", ""], 7, steps=2)
+    (alone,) = make_pictures(pipeline, ["a red star"], 7, steps=2)
+    assert one.shape == other.shape == (64, 64, 3)
+    assert np.abs(one.astype(int) - alone).max() <= 1
+    (clip,) = make_clips(load_pipeline(out / "shapes-motion"), [one], 7)
+    assert np.stack(clip).shape == (8, 64, 64, 3)
