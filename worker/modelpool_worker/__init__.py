@@ -1,0 +1,12 @@
+"""One worker of a pool: holds models on one device, claims batches for them, and delivers pictures and videos.
+
+Importing this package makes the process refuse remote code and the network: both switches are read by the libraries
+when they are imported, so they are set before any of them can be.
+"""
+
+import os
+
+os.environ["DIFFUSERS_DISABLE_REMOTE_CODE"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"

@@ -1,0 +1,105 @@
+"""How many jobs of a model to run at once. Pure.
+
+``t(b) = max(t₁, a + c·b)`` is fitted to measured batches; the cap is where one more job gains less than
+:data:`LEAST_GAIN` of throughput. Until two batch sizes have been seen it is what the spec says. Memory that ran out
+once is never asked for again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+
+from modelpool_worker.measuring import Running
+
+LEAST_GAIN = 0.05
+SAMPLES_NEEDED = 3
+"""Batches of one size before its time counts: the first ones are slower than the rest."""
+PROBE_EVERY = 32
+"""Every so many batches the spec's cap is offered again, or a cap once lowered would never be measured anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTime:
+    """Seconds of a batch of b: ``max(least, fixed + each·b)``."""
+
+    least: float
+    fixed: float
+    each: float
+
+    def seconds(self, size: int) -> float:
+        """Of one batch."""
+        return max(self.least, self.fixed + self.each * size)
+
+
+def fit(seconds_by_size: Mapping[int, float]) -> BatchTime | None:
+    """Least squares through the measured means; None when fewer than two sizes are known."""
+    if len(seconds_by_size) < 2:
+        return None
+    sizes, times = list(seconds_by_size), list(seconds_by_size.values())
+    mean_size, mean_time = sum(sizes) / len(sizes), sum(times) / len(times)
+    spread = sum((size - mean_size) ** 2 for size in sizes)
+    slope = sum((size - mean_size) * (time - mean_time) for size, time in seconds_by_size.items()) / spread
+    each = max(0.0, slope)
+    fixed = max(0.0, mean_time - each * mean_size)
+    return BatchTime(least=seconds_by_size.get(1, 0.0), fixed=fixed, each=each)
+
+
+def worthwhile(time: BatchTime, most: int) -> int:
+    """The largest batch up to ``most`` at which the last job added still gained :data:`LEAST_GAIN` throughput."""
+    size = 1
+    while size < most:
+        gain = (size + 1) / size * time.seconds(size) / time.seconds(size + 1) if time.seconds(size + 1) > 0 else 2.0
+        if gain < 1 + LEAST_GAIN:
+            break
+        size += 1
+    return size
+
+
+class BatchSizes:
+    """What one model has shown so far. ``most`` is the spec's ``batch.max``."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._memory_cap: int | None = None
+        self._times: dict[Hashable, dict[int, Running]] = {}
+        self._seen: dict[Hashable, int] = {}
+        self._batches = 0
+
+    def set_most(self, most: int) -> None:
+        """The spec has changed."""
+        self._most = most
+
+    def ran(self, profile: Hashable, size: int, seconds: float) -> None:
+        """A batch of ``size`` jobs of one profile (resolution, frames, steps) took so long."""
+        self._batches += 1
+        self._seen[profile] = self._seen.get(profile, 0) + 1
+        self._times.setdefault(profile, {}).setdefault(size, Running()).add(seconds)
+
+    def ran_out_of_memory(self, size: int) -> None:
+        """A batch of ``size`` did not fit; half of it is the cap from now on."""
+        self._memory_cap = max(1, min(size // 2, self._memory_cap or size))
+
+    @property
+    def measured_cap(self) -> int:
+        """The cap that memory and the usual profile's times justify."""
+        most = min(self._most, self._memory_cap or self._most)
+        time = self._usual_time()
+        return most if time is None else worthwhile(time, most)
+
+    def cap(self) -> int:
+        """The most jobs to claim next."""
+        if self._batches % PROBE_EVERY == PROBE_EVERY - 1:
+            return min(self._most, self._memory_cap or self._most)
+        return self.measured_cap
+
+    def _usual_time(self) -> BatchTime | None:
+        if not self._seen:
+            return None
+        usual = max(self._seen, key=lambda profile: self._seen[profile])
+        known = {
+            size: running.mean
+            for size, running in self._times[usual].items()
+            if running.count >= SAMPLES_NEEDED and running.mean is not None
+        }
+        return fit(known)

@@ -1,0 +1,57 @@
+"""Which files a model folder may hold: safetensors and text, nothing that runs code when it is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from modelpool.errors import ModelLoadFailed
+
+INDEX = "model_index.json"
+MODELS_MOUNT = "/models"
+"""Where pool files say that models are; ``modelpool up --models DIR`` puts DIR there."""
+
+REFUSED_SUFFIXES = frozenset(
+    {".bin", ".ckpt", ".dill", ".h5", ".joblib", ".msgpack", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth", ".py"}
+)
+
+
+def folder_of(uri: str, models_dir: Path) -> Path:
+    """The folder that a model's source means.
+
+    :raises ModelLoadFailed: a scheme that workers do not fetch, or a path that leaves the models' folder.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme != "file":
+        raise ModelLoadFailed(
+            f"workers do not fetch {parts.scheme}:// sources yet; put the model into the models folder and use file://"
+        )
+    path = Path(unquote(parts.path))
+    if ".." in path.parts:
+        raise ModelLoadFailed(f"the source {uri!r} must not contain '..'")
+    if path.is_relative_to(MODELS_MOUNT):
+        return models_dir / path.relative_to(MODELS_MOUNT)
+    return path
+
+
+def require_safe(folder: Path) -> None:
+    """Refuse a folder that is no pipeline, or holds files that could run code.
+
+    :raises ModelLoadFailed: says which file.
+    """
+    if not folder.is_dir():
+        raise ModelLoadFailed(f"there is no model folder {folder}")
+    if not (folder / INDEX).is_file():
+        raise ModelLoadFailed(f"{folder} is no diffusers pipeline: {INDEX} is missing")
+    for file in sorted(folder.rglob("*")):
+        if file.suffix.lower() in REFUSED_SUFFIXES:
+            raise ModelLoadFailed(
+                f"{file.relative_to(folder)} is refused: it could run code when read; convert it to safetensors"
+            )
+
+
+def variant_of(folder: Path) -> str | None:
+    """``fp16`` where a folder holds its weights only as ``*.fp16.safetensors``."""
+    weights = [file.name for file in folder.rglob("*.safetensors")]
+    halved = [name for name in weights if ".fp16." in name]
+    return "fp16" if halved and len(halved) == len(weights) else None

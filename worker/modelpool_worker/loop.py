@@ -1,0 +1,300 @@
+"""The worker's main loop: claim, compute, deliver, until told to end.
+
+Three places of work: this event loop for Redis, the engine thread that computes, the loader thread that reads models;
+a fourth thread encodes and decodes files. The engine never waits for Redis, an encoder or the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from PIL.Image import Image
+
+from modelpool.documents import RunningBatch
+from modelpool.errors import DeviceFailed, EngineError, ModelpoolError, QueueUnavailable
+from modelpool.metrics import WorkerMetrics
+from modelpool.queue.port import Batch, HotModel, Queue
+from modelpool.work import megapixel_steps
+from modelpool_worker.activity import Activity
+from modelpool_worker.claiming import near_end
+from modelpool_worker.clock import Clock
+from modelpool_worker.computing import Computer, Pass
+from modelpool_worker.delivery import Delivery
+from modelpool_worker.heartbeat import Pulse
+from modelpool_worker.patience import delay_after
+from modelpool_worker.progress import Announcer
+from modelpool_worker.residency.keeper import Held, Keeper
+from modelpool_worker.running import LEASE_MS, Run
+from modelpool_worker.slot import Slot
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+"""How often an idle worker looks though no bell rang: a bell is only a hint."""
+BEHIND = 2
+"""Passes that may be on their way to the store while the engine works on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the loop works with."""
+
+    pool: str
+    queue: Queue
+    keeper: Keeper
+    computer: Computer
+    delivery: Delivery
+    slot: Slot
+    pulse: Pulse
+    metrics: WorkerMetrics
+    activity: Activity
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A claimed batch on its way to the engine. Its model is pinned."""
+
+    run: Run
+    held: Held
+    announcer: Announcer
+    inputs: asyncio.Task[dict[str, Image | None]]
+
+
+class Loop:
+    """Claims while the engine is idle or nearly so, computes one batch at a time, delivers behind."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._bell = asyncio.Event()
+        self._room = asyncio.Event()
+        """The engine can use another batch now, or will in a moment."""
+        self._room.set()
+        self._linger = 0.0
+        self._staged: asyncio.Queue[Staged] = asyncio.Queue(maxsize=1)
+        self._behind = asyncio.Semaphore(BEHIND)
+        self._runs: dict[Run, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- claiming -------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Look for work now."""
+        self._bell.set()
+
+    async def listen(self) -> None:
+        """Hear the queue's bells for ever."""
+        async for about in self._parts.queue.wakeups("workers"):
+            if not about or about in self._parts.keeper.serving:
+                model = self._parts.keeper.catalog.model(about)
+                self._linger = max(self._linger, model.batch.linger_milliseconds / 1000 if model else 0.0)
+                self.wake()
+
+    async def claim(self) -> None:
+        """Claim until the slot drains."""
+        failures = 0
+        while True:
+            await self._room.wait()
+            if self._draining():
+                return
+            self._bell.clear()
+            try:
+                batch = await self._claim_one()
+            except QueueUnavailable as error:
+                failures += 1
+                log.warning("queue unavailable", extra={"reason": error.message, "failures": failures})
+                await self._parts.clock.sleep(delay_after(failures))
+                continue
+            failures = 0
+            if batch is None:
+                await self._until_rung()
+            elif self._draining():
+                await Run(batch, self._parts.queue, self._parts.clock).release()
+            else:
+                self._room.clear()
+                self._staged.put_nowait(self._stage(batch))
+
+    async def _claim_one(self) -> Batch | None:
+        keeper, slot = self._parts.keeper, self._parts.slot
+        catalog = keeper.catalog
+        models = [model for model in map(catalog.model, keeper.serving) if model is not None]
+        if not models:
+            return None
+        hot = [
+            HotModel(model.name, slot.sizes(model.name, model.batch.max).cap(), catalog.target_seconds)
+            for model in models
+        ]
+        # Nothing offered may be evicted while the claim is on its way; what comes back is pinned before the keeper's turn.
+        for model in models:
+            keeper.pin(model.name)
+        try:
+            return await self._parts.queue.claim(slot.worker, slot.name, hot, lease_ms=LEASE_MS)
+        finally:
+            for model in models:
+                keeper.unpin(model.name)
+
+    def _draining(self) -> bool:
+        return self._parts.slot.draining
+
+    async def _until_rung(self) -> None:
+        try:
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._bell.wait()
+        except TimeoutError:
+            return
+        linger, self._linger = self._linger, 0.0
+        if linger and not self._runs:
+            await self._parts.clock.sleep(linger)
+
+    def _stage(self, batch: Batch) -> Staged:
+        parts = self._parts
+        run = Run(batch, parts.queue, parts.clock)
+        held = parts.keeper.pin(batch.model)
+        announcer = Announcer(run, parts.queue, parts.clock, lambda step, steps: self._stepped(run, step, steps))
+        self._runs[run] = asyncio.create_task(self._accompany(run, announcer))
+        for job in batch.jobs:
+            waited = (batch.claimed_at - job.enqueued_at) / 1000
+            parts.metrics.queue_wait.labels(parts.pool, batch.model, job.lane.value).observe(max(0.0, waited))
+        return Staged(run, held, announcer, asyncio.create_task(self._fetch(run)))
+
+    async def _accompany(self, run: Run, announcer: Announcer) -> None:
+        tasks = [asyncio.create_task(run.keep_lease()), asyncio.create_task(announcer.run())]
+        try:
+            await run.settled.wait()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            del self._runs[run]
+
+    async def _fetch(self, run: Run) -> dict[str, Image | None]:
+        """Input images by job; a job whose image cannot be had fails here and is left out."""
+        inputs: dict[str, Image | None] = {}
+        for job in run.members:
+            try:
+                inputs[job.id] = await self._parts.delivery.input_of(job.request)
+            except ModelpoolError as error:
+                await run.fail(job, error)
+        return inputs
+
+    # --- computing ------------------------------------------------------------------------------------------------
+
+    async def compute(self) -> None:
+        """Compute what is staged, for ever.
+
+        :raises DeviceFailed: the device cannot be used any more.
+        """
+        while True:
+            staged = await self._staged.get()
+            try:
+                await self._compute(staged)
+            finally:
+                self._parts.keeper.unpin(staged.run.batch.model)
+                self._parts.slot.batch = None
+                self._parts.activity.set("generate", on=False)
+                self._parts.pulse.changed()
+                if self._staged.empty():
+                    self._room.set()
+
+    async def _compute(self, staged: Staged) -> None:
+        parts, run = self._parts, staged.run
+        inputs = await staged.inputs
+        if not run.members:
+            return
+        parts.slot.moved()
+        parts.slot.batch = RunningBatch(
+            model=run.batch.model,
+            size=len(run.members),
+            since=parts.clock.now_ms(),
+            steps=run.batch.jobs[0].request.steps,
+        )
+        parts.activity.set("generate", on=True)
+        parts.pulse.changed()
+        model = staged.held.model
+        sizes = parts.slot.sizes(model.name, model.batch.max)
+        try:
+            async for done in parts.computer.passes(run, staged.held.resident, inputs, sizes, staged.announcer):
+                self._note(done)
+                await self._behind.acquire()
+                self._keep(asyncio.create_task(self._deliver(staged, done)))
+        except DeviceFailed as error:
+            # As a dead worker: members in company are tried alone, a lone one has used up an attempt.
+            await run.fail_all(error)
+            raise
+
+    def _stepped(self, run: Run, step: int, steps: int) -> None:
+        batch = self._parts.slot.batch
+        if batch is None:
+            return
+        self._parts.slot.batch = batch.model_copy(update={"step": step, "steps": steps})
+        if near_end(step, steps, (self._parts.clock.now_ms() - batch.since) / 1000) and self._staged.empty():
+            self._room.set()
+
+    def _note(self, done: Pass) -> None:
+        first, size, parts = done.jobs[0].request, len(done.jobs), self._parts
+        most = parts.keeper.catalog.model(first.model)
+        parts.slot.sizes(first.model, most.batch.max if most else size).ran(
+            (first.width, first.height, first.frames, first.steps), size, done.seconds
+        )
+        amount = megapixel_steps(first.width, first.height, first.steps, first.frames, first.guidance)
+        parts.slot.ran(first.model, done.seconds, amount * size)
+        parts.metrics.batch_size.labels(parts.pool, first.model).observe(size)
+        parts.metrics.step_seconds.labels(parts.pool, first.model).observe(done.seconds / first.steps)
+        log.info(
+            "batch computed",
+            extra={"model": first.model, "size": size, "seconds": round(done.seconds, 4), "steps": first.steps},
+        )
+
+    # --- delivering -----------------------------------------------------------------------------------------------
+
+    async def _deliver(self, staged: Staged, done: Pass) -> None:
+        offset = staged.run.clock_offset_ms
+        loaded_ms = (staged.held.loaded_ms[0] + offset, staged.held.loaded_ms[1] + offset)
+        deliver, size = self._parts.delivery.deliver, len(done.jobs)
+        endings = [
+            staged.run.fail(job, outcome)
+            if isinstance(outcome, EngineError)
+            else deliver(staged.run, job, outcome, size, loaded_ms)
+            for job, outcome in zip(done.jobs, done.outcomes, strict=True)
+        ]
+        try:
+            for job, ended in zip(done.jobs, await asyncio.gather(*endings, return_exceptions=True), strict=True):
+                if isinstance(ended, Exception):
+                    log.error("delivery failed", extra={"job": job.id, "error": type(ended).__name__})
+                    await staged.run.fail(job, EngineError("the result could not be delivered"))
+        finally:
+            self._behind.release()
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- ending ---------------------------------------------------------------------------------------------------
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Claim nothing more, give back what has not begun, let the rest end within the grace period."""
+        self._parts.slot.draining = True
+        self._parts.pulse.changed()
+        self._room.set()
+        self.wake()
+        while not self._staged.empty():
+            staged = self._staged.get_nowait()
+            await staged.run.release()
+            self._parts.keeper.unpin(staged.run.batch.model)
+        try:
+            async with asyncio.timeout(grace_seconds):
+                while self._runs:
+                    await asyncio.wait(self._runs.values())
+        except TimeoutError:
+            log.warning("grace period over", extra={"runs": len(self._runs)})
+            await self.give_back()
+
+    async def give_back(self) -> None:
+        """Release everything that is left; no attempt is counted."""
+        for run in list(self._runs):
+            run.abandon()
+            await run.release()
+        while self._runs:
+            await asyncio.wait(self._runs.values())
