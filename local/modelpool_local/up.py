@@ -7,7 +7,6 @@ import asyncio
 from rich.console import Console
 
 from modelpool_local import preflight
-from modelpool_local.exits import CannotStart
 from modelpool_local.gpus import list_gpus
 from modelpool_local.memory import available_bytes
 from modelpool_local.options import UpOptions
@@ -17,21 +16,20 @@ from modelpool_local.supervisor import Supervisor
 
 
 def run_up(options: UpOptions, console: Console | None = None) -> int:
-    """Check, start, serve until a signal, drain. One line on stderr and the exit code say why it did not start."""
+    """Check, start, serve until a signal, drain. Returns the exit code.
+
+    :raises CommandFailed: what stands in the way.
+    """
     console = console or Console()
-    try:
-        pool = preflight.read_pool(options.pool_file)
-        if options.simulated is None:
-            preflight.check_models(pool, options.models)
-            preflight.check_gpus(pool, len(list_gpus()))
-            preflight.check_memory(pool, available_bytes())
-        preflight.check_port(options.host, options.port)
-        with StateFolder(options.state) as state, Screen(console, live=options.table and console.is_terminal) as screen:
+    pool = preflight.read_pool(options.pool_file)
+    if options.simulated is None:
+        preflight.check_models(pool, options.models)
+        preflight.check_gpus(pool, len(list_gpus()))
+        preflight.check_memory(pool, available_bytes())
+    preflight.check_port(options.host, options.port)
+    with StateFolder(options.state) as state, Screen(console, live=options.table and console.is_terminal) as screen:
 
-            async def supervise() -> int:
-                return await Supervisor(options, pool, state, screen).run()
+        async def supervise() -> int:
+            return await Supervisor(options, pool, state, screen).run()
 
-            return asyncio.run(supervise())
-    except CannotStart as error:
-        Console(stderr=True).print(f"modelpool: {error.message}", markup=False, highlight=False, soft_wrap=True)
-        return error.code
+        return asyncio.run(supervise())

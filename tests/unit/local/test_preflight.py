@@ -7,7 +7,7 @@ import pytest
 from modelpool.resources.load import load_pool
 from modelpool.resources.spec import Device, ModelPool
 from modelpool_local import preflight
-from modelpool_local.exits import CannotStart, Exit
+from modelpool_local.exits import CommandFailed, Exit
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 GIB = 2**30
@@ -19,7 +19,7 @@ def studio() -> ModelPool:
 
 
 def refusal(check: Callable[[], object]) -> tuple[Exit, str]:
-    with pytest.raises(CannotStart) as caught:
+    with pytest.raises(CommandFailed) as caught:
         check()
     assert "\n" not in caught.value.message
     return caught.value.code, caught.value.message

@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from modelpool_local.exits import CannotStart, Exit
+from modelpool_local.exits import CommandFailed, Exit
 from modelpool_local.state import LONGEST_SOCKET_PATH, StateFolder
 
 
 def test_a_second_supervisor_is_kept_out_and_told_who_holds_the_folder(tmp_path: Path) -> None:
     with StateFolder(tmp_path / "state"):
-        with pytest.raises(CannotStart) as caught, StateFolder(tmp_path / "state"):
+        with pytest.raises(CommandFailed) as caught, StateFolder(tmp_path / "state"):
             pass
         assert caught.value.code is Exit.STATE_IN_USE
         assert f"process {os.getpid()}" in caught.value.message
@@ -24,7 +24,7 @@ def test_the_folder_is_free_again_afterwards(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(CannotStart, match="cannot use"), StateFolder(tmp_path / "file" / "state"):
+    with pytest.raises(CommandFailed, match="cannot use"), StateFolder(tmp_path / "file" / "state"):
         pass
 
 

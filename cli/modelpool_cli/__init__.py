@@ -1,0 +1,1 @@
+"""The command line. Thin, and imported lazily: `modelpool --help` and `modelpool submit` load neither torch nor Redis."""

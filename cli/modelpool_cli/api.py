@@ -1,0 +1,162 @@
+"""A small client of the HTTP API. Errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from modelpool_local.exits import CommandFailed, Exit
+
+Job = dict[str, Any]
+"""A job as the API shows it."""
+
+FINAL_STATES = frozenset({"succeeded", "failed", "cancelled", "expired"})
+LOST_ANSWERS = 5
+RETRY_SECONDS = 0.5
+WAIT_SECONDS = 20
+"""How long one request waits for news when the event stream does not work."""
+GIVE_UP_SECONDS = 60
+"""How long an API that was there may be away before a waiting command ends."""
+
+
+class ServerAway(CommandFailed):
+    """The server says that it, or something behind it, is away for the moment."""
+
+
+class Api:
+    """One server and one identity. Use as a context manager, which tells in one line when nobody answers."""
+
+    def __init__(self, url: str, key: str | None = None, transport: httpx.BaseTransport | None = None) -> None:
+        self.url = url.rstrip("/")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        # No proxy from the environment: the service is usually on this machine.
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers=headers,
+            timeout=httpx.Timeout(30, connect=5),
+            trust_env=False,
+            transport=transport,
+        )
+
+    def __enter__(self) -> Api:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+        if isinstance(error, httpx.TransportError):
+            raise self._unreachable(error) from None
+
+    def submit(self, body: dict[str, Any]) -> Job:
+        """Send a job. A request whose answer was lost is sent again; its idempotency key makes that the same job.
+
+        :raises CommandFailed: refused.
+        """
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        for _ in range(LOST_ANSWERS):
+            with contextlib.suppress(httpx.ReadError, httpx.RemoteProtocolError, httpx.ReadTimeout):
+                return self._read(self._http.post("/v1/jobs", json=body, headers=headers))
+            self._until_it_answers()
+        return self._read(self._http.post("/v1/jobs", json=body, headers=headers))
+
+    def job(self, job: str, wait: float = 0) -> Job:
+        """The job as it stands, or, with ``wait``, as soon as it has ended."""
+        return self._call("GET", f"/v1/jobs/{job}", params={"wait": f"{wait:g}"} if wait else None)
+
+    def cancel(self, job: str) -> Job:
+        """Cancel a job."""
+        return self._call("DELETE", f"/v1/jobs/{job}")
+
+    def models(self) -> list[dict[str, Any]]:
+        """Every model on offer."""
+        found: list[dict[str, Any]] = self._call("GET", "/v1/models")["data"]
+        return found
+
+    def follow(self, job: Job) -> Iterator[Job]:
+        """The job, again at every change, until it has ended. Survives a restart of the API."""
+        yield job
+        lost_at: float | None = None
+        while job["state"] not in FINAL_STATES:
+            try:
+                for shown in self._stream(job["id"]):
+                    job, lost_at = shown, None
+                    yield job
+                    if job["state"] in FINAL_STATES:
+                        return
+                # The stream ended or is not to be had: ask, and let the answer wait for the end.
+                job = self.job(job["id"], wait=WAIT_SECONDS)
+                yield job
+            except (httpx.TransportError, ServerAway):
+                lost_at = lost_at or time.monotonic()
+                if time.monotonic() - lost_at > GIVE_UP_SECONDS:
+                    raise
+                time.sleep(RETRY_SECONDS)
+
+    def ended(self, job: Job) -> Job:
+        """The job when it has ended."""
+        for shown in self.follow(job):
+            job = shown
+        return job
+
+    def download(self, url: str) -> bytes:
+        """A result's bytes."""
+        answer = self._http.get(url)
+        self._raise_for_problem(answer)
+        return answer.content
+
+    def _stream(self, job: str) -> Iterator[Job]:
+        timeout = httpx.Timeout(30, read=60)
+        with self._http.stream("GET", f"/v1/jobs/{job}/events", timeout=timeout) as answer:
+            if not answer.is_success:
+                return
+            for line in answer.iter_lines():
+                if line.startswith("data:"):
+                    yield json.loads(line.removeprefix("data:"))
+
+    def _call(self, method: str, path: str, params: dict[str, str] | None = None) -> Job:
+        return self._read(self._http.request(method, path, params=params))
+
+    def _until_it_answers(self) -> None:
+        """Wait for an API that was there a moment ago."""
+        deadline = time.monotonic() + GIVE_UP_SECONDS
+        while True:
+            try:
+                self._http.get("/healthz")
+                return
+            except httpx.TransportError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(RETRY_SECONDS)
+
+    def _read(self, answer: httpx.Response) -> Job:
+        self._raise_for_problem(answer)
+        body: Job = answer.json()
+        return body
+
+    def _raise_for_problem(self, answer: httpx.Response) -> None:
+        if answer.is_success:
+            return
+        try:
+            problem = answer.json()
+            message = problem.get("detail") or problem.get("title") or str(problem)
+        except (ValueError, AttributeError):
+            message = f"the server answered {answer.status_code} {answer.reason_phrase}"
+        if (again := answer.headers.get("Retry-After")) and f"{again} s" not in message:
+            message += f" (try again in {again} s)"
+        kind = ServerAway if answer.status_code in (502, 503, 504) else CommandFailed
+        raise kind(Exit.REFUSED, message)
+
+    def _unreachable(self, error: httpx.TransportError) -> CommandFailed:
+        return CommandFailed(
+            Exit.UNREACHABLE,
+            f"no modelpool answers at {self.url} ({str(error) or type(error).__name__}); "
+            "start one with modelpool up -f examples/studio.yaml, or say where with --url",
+        )

@@ -1,0 +1,1 @@
+"""`modelpool demo`: the whole service once, checked."""

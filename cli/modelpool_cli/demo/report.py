@@ -1,0 +1,96 @@
+"""What the demonstration shows in the end: a table of jobs, and what was checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from modelpool.resources.quantity import format_bytes
+from modelpool_cli.demo.sending import Done
+
+MOST_MEMORY = 8 * 2**30
+LANES = frozenset({"paid", "anonymous"})
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that must hold, and what was found."""
+
+    what: str
+    holds: bool
+    found: str
+
+
+def checks_of(done: Sequence[Done], problems: Sequence[str], evictions: Sequence[str], pss: int) -> list[Check]:
+    """Everything that decides the exit code. ``problems`` are files that are not valid. Pure."""
+    models = sorted({one.job.model for one in done if one.file})
+    repeats = [one for one in done if one.job.repeats]
+    repeated_bytes = [_same_bytes(one, done) for one in repeats]
+    lanes = sorted({one.shown["lane"] for one in done if one.file})
+    failed = [f"{one.job.name}: {one.problem}" for one in done if one.problem]
+    loaded = [one for one in done if (one.shown.get("durations") or {}).get("loaded")]
+    return [
+        Check("every job succeeded", not failed, "; ".join(failed) or f"{len(done)} jobs, {len(models)} models"),
+        Check("every file is valid", not problems and bool(models), "; ".join(problems) or f"{len(done)} files decode"),
+        Check(
+            "the repeated request came from the cache",
+            bool(repeats) and all(one.shown.get("cached") for one in repeats) and all(repeated_bytes),
+            ", ".join(f"{one.job.name} {'cached' if one.shown.get('cached') else 'made anew'}" for one in repeats),
+        ),
+        Check("both lanes were served", set(lanes) >= LANES, ", ".join(lanes)),
+        Check(
+            "models made room for others",
+            bool(evictions),
+            f"{len(evictions)} times ({', '.join(sorted(set(evictions))) or 'none'}); {len(loaded)} jobs waited for a load",
+        ),
+        Check("memory", 0 < pss < MOST_MEMORY, f"{format_bytes(pss)} PSS of all processes, at most 8Gi allowed"),
+    ]
+
+
+def print_jobs(done: Sequence[Done], console: Console) -> None:
+    """The table of jobs; times in seconds."""
+    table = Table(title="jobs (seconds)")
+    for name, justify in (
+        ("job", "left"),
+        ("model", "left"),
+        ("lane", "left"),
+        ("waited", "right"),
+        ("loaded", "right"),
+        ("ran", "right"),
+        ("batch", "right"),
+        ("from cache", "left"),
+        ("file", "left"),
+    ):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]  # the words above are rich's
+    for one in done:
+        durations = {} if one.shown.get("cached") else one.shown.get("durations") or {}
+        table.add_row(
+            one.job.name,
+            one.job.model,
+            one.shown.get("lane", ""),
+            *(_seconds(durations.get(name)) for name in ("waited", "loaded", "ran")),
+            str(one.shown.get("batchSize") or ""),
+            "yes" if one.shown.get("cached") else "",
+            one.file.name if one.file else f"{one.problem}",
+        )
+    console.print(table)
+
+
+def print_checks(checks: Sequence[Check], console: Console) -> None:
+    """What was checked, one line each."""
+    for check in checks:
+        console.print(f"{'ok  ' if check.holds else 'FAIL'} {check.what}: {check.found}", markup=False, highlight=False)
+
+
+def _same_bytes(repeat: Done, done: Sequence[Done]) -> bool:
+    first = next((one for one in done if one.job.name == repeat.job.repeats), None)
+    if first is None or first.file is None or repeat.file is None:
+        return False
+    return first.file.read_bytes() == repeat.file.read_bytes()
+
+
+def _seconds(milliseconds: int | None) -> str:
+    return f"{milliseconds / 1000:.1f}" if milliseconds else ""

@@ -1,0 +1,108 @@
+"""All jobs of the plan at once, over HTTP, as users would send them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from modelpool_cli.api import Api, Job
+from modelpool_cli.demo.plan import DemoJob
+from modelpool_cli.saving import save
+from modelpool_cli.submit import ending
+from modelpool_local.exits import CommandFailed
+
+LOOK_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A job of the plan and how it ended. ``shown`` is what the API says of it, ``problem`` why there is no file."""
+
+    job: DemoJob
+    shown: Job
+    file: Path | None = None
+    problem: str | None = None
+
+
+class Sender:
+    """Sends jobs in two lanes, waits for each and saves its file."""
+
+    def __init__(self, url: str, paid_key: str, out: Path) -> None:
+        self._url = url
+        self._paid_key = paid_key
+        self._out = out
+
+    def send_all(self, jobs: Sequence[DemoJob], each: Callable[[Done], None]) -> list[Done]:
+        """Every job at once, except that one which needs another's result comes after that one. In the plan's order."""
+        done: dict[str, Done] = {}
+        left = list(jobs)
+        running: set[Future[Done]] = set()
+        with ThreadPoolExecutor(max_workers=len(jobs)) as threads:
+            while left or running:
+                ready = [job for job in left if not job.comes_second or (job.repeats or job.moves) in done]
+                left = [job for job in left if job not in ready]
+                running |= {threads.submit(self._send, job, done) for job in ready}
+                finished, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    one = future.result()
+                    done[one.job.name] = one
+                    each(one)
+        return [done[job.name] for job in jobs]
+
+    def _send(self, job: DemoJob, done: Mapping[str, Done]) -> Done:
+        shown: Job = {}
+        try:
+            with Api(self._url, self._paid_key if job.paid else None) as api:
+                shown = api.ended(api.submit(_body(job, done)))
+                if shown["state"] != "succeeded":
+                    return Done(job, shown, problem=ending(shown))
+                file = self._out / f"{job.name}{job.extension}"
+                save(file, api.download(shown["result"]["url"]))
+                return Done(job, shown, file)
+        except CommandFailed as error:
+            return Done(job, shown, problem=error.message)
+
+
+class SwapWatcher:
+    """Watches which models are loaded, and counts those that had to make room. Use as a context manager."""
+
+    def __init__(self, url: str) -> None:
+        self.evictions: list[str] = []
+        self._url = url
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> SwapWatcher:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end.set()
+        self._thread.join(timeout=10)
+
+    def _watch(self) -> None:
+        before: dict[str, int] = {}
+        with Api(self._url) as api:
+            while not self._end.wait(LOOK_SECONDS):
+                try:
+                    now = {model["id"]: model["replicas"] for model in api.models()}
+                except CommandFailed:
+                    continue
+                self.evictions += [name for name, slots in now.items() if slots < before.get(name, 0)]
+                before = now
+
+
+def _body(job: DemoJob, done: Mapping[str, Done]) -> dict[str, Any]:
+    body: dict[str, Any] = {"model": job.model, "seed": job.seed}
+    if job.prompt:
+        body["prompt"] = job.prompt
+    if job.moves is not None:
+        body["image"] = {"job": done[job.moves].shown.get("id", "")}
+    return body

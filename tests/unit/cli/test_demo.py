@@ -1,0 +1,103 @@
+"""The demonstration's plan, checks and contact sheet; the whole of it runs in the integration tests."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from modelpool_cli.demo.plan import VIDEO_MODEL, DemoJob, plan
+from modelpool_cli.demo.report import checks_of
+from modelpool_cli.demo.sending import Done
+from modelpool_cli.demo.sheet import Cell, contact_sheet
+from modelpool_cli.demo.verify import NotValid, read_picture, read_video
+
+PLAN = plan()
+GIB = 2**30
+
+
+def test_the_plan_covers_all_models_both_lanes_a_repeat_and_a_video() -> None:
+    assert len(PLAN) >= 24
+    assert len({job.model for job in PLAN}) == 5
+    assert {job.paid for job in PLAN} == {True, False}
+    assert [job for job in PLAN if job.moves and job.model == VIDEO_MODEL]
+    assert len({job.name for job in PLAN}) == len(PLAN)
+
+
+def test_only_the_repeat_asks_for_the_same_as_another() -> None:
+    requests = Counter((job.model, job.prompt, job.seed) for job in PLAN)
+    (repeat,) = [job for job in PLAN if job.repeats]
+    assert [count for count in requests.values() if count > 1] == [2]
+    assert requests[repeat.model, repeat.prompt, repeat.seed] == 2
+
+
+def test_every_rotating_model_is_asked_for_in_both_lanes() -> None:
+    for model in ("shapes-outline", "shapes-neon", "shapes-mosaic"):
+        assert {job.paid for job in PLAN if job.model == model} == {True, False}
+
+
+def done(folder: Path, job: DemoJob, **shown: Any) -> Done:
+    file = folder / f"{job.name}{job.extension}"
+    file.write_bytes((job.repeats or job.name).encode())
+    lane = "paid" if job.paid else "anonymous"
+    return Done(job, {"lane": lane, "cached": job.repeats is not None, **shown}, file)
+
+
+def failing(
+    all_done: list[Done], problems: tuple[str, ...] = (), swaps: tuple[str, ...] = ("m",), pss: int = GIB
+) -> set[str]:
+    return {check.what for check in checks_of(all_done, problems, swaps, pss) if not check.holds}
+
+
+def test_a_good_run_passes_every_check(tmp_path: Path) -> None:
+    assert failing([done(tmp_path, job) for job in PLAN]) == set()
+
+
+def test_each_thing_that_goes_wrong_fails_its_check(tmp_path: Path) -> None:
+    good = [done(tmp_path, job) for job in PLAN]
+    assert failing(good, problems=("a.png does not decode",)) == {"every file is valid"}
+    assert failing(good, swaps=()) == {"models made room for others"}
+    assert failing(good, pss=9 * GIB) == {"memory"}
+    assert failing([*good, Done(PLAN[0], {}, problem="out of memory")]) == {"every job succeeded"}
+    assert failing([one for one in good if one.job.paid]) >= {"both lanes were served"}
+
+
+def test_a_repeat_that_was_made_anew_fails(tmp_path: Path) -> None:
+    anew = [done(tmp_path, job, cached=False) for job in PLAN]
+    assert failing(anew) == {"the repeated request came from the cache"}
+
+
+def test_a_repeat_with_other_bytes_fails(tmp_path: Path) -> None:
+    all_done = [done(tmp_path, job) for job in PLAN]
+    (tmp_path / "flat-1-again.png").write_bytes(b"another picture")
+    assert failing(all_done) == {"the repeated request came from the cache"}
+
+
+def test_pictures_must_decode_and_have_their_size(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    Image.new("RGB", (8, 8), "red").save(file)
+    assert read_picture(file, (8, 8)).getpixel((0, 0)) == (255, 0, 0)
+    with pytest.raises(NotValid, match="is 8×8 and should be 64×64"):
+        read_picture(file, (64, 64))
+    file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(NotValid, match="does not decode"):
+        read_picture(file, (8, 8))
+
+
+def test_a_video_that_is_none_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.mp4"
+    file.write_bytes(b"not a video")
+    with pytest.raises(NotValid, match="does not decode"):
+        read_video(file, (64, 64))
+
+
+def test_the_contact_sheet_holds_every_picture_enlarged() -> None:
+    red = Image.new("RGB", (64, 64), "red")
+    page = contact_sheet([Cell(red, "flat-1", "a red square")] * 7, [("motion", [red] * 8)], "title")
+    small = contact_sheet([Cell(red, "flat-1", "a red square")], [], "title")
+    assert page.height > small.height
+    colours = page.getcolors(maxcolors=page.width * page.height)
+    assert colours is not None
+    # Seven cells of 176 × 176, and the strip besides.
+    assert {colour: count for count, colour in colours}[(255, 0, 0)] > 7 * 170 * 170

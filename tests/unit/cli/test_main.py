@@ -1,0 +1,93 @@
+"""The command line as users meet it."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from modelpool_cli.main import modelpool
+
+NOBODY = "http://127.0.0.1:1"
+COMMANDS = ("up", "submit", "models", "status", "cancel", "demo", "version")
+SLOW_TO_IMPORT = ("torch", "diffusers", "redis", "fastapi", "pydantic", "numpy", "PIL")
+
+PROBE = """
+import json, sys
+from modelpool_cli.main import main
+sys.argv = ["modelpool", *json.loads(sys.argv[1])]
+try:
+    main()
+except SystemExit as ended:
+    code = ended.code or 0
+print(json.dumps({"code": code, "modules": list(sys.modules)}))
+"""
+
+
+def probe(*arguments: str) -> tuple[int, list[str], float]:
+    """Run one command in a fresh interpreter: its exit code, what it imported, and the processor time it took."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    shown = subprocess.run(
+        [sys.executable, "-c", PROBE, json.dumps(arguments)], capture_output=True, text=True, check=True, timeout=60
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    found = json.loads(shown.stdout.splitlines()[-1])
+    seconds = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return found["code"], found["modules"], seconds
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(command: str) -> None:
+    shown = CliRunner().invoke(modelpool, [command, "--help"])
+    assert shown.exit_code == 0
+    assert command == "version" or f"modelpool {command}" in shown.output.partition("Usage:")[2].partition("\n")[2]
+
+
+def test_the_help_documents_the_exit_codes() -> None:
+    shown = CliRunner().invoke(modelpool, ["--help"])
+    assert "Exit codes:" in shown.output
+    assert "12  the port is taken" in shown.output
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["submit", "a star", "-m", "m", "--url", NOBODY]])
+def test_what_does_not_compute_imports_nothing_heavy(arguments: list[str]) -> None:
+    _, modules, _ = probe(*arguments)
+    assert not [name for name in SLOW_TO_IMPORT if name in modules]
+
+
+def test_submit_starts_in_less_than_half_a_second() -> None:
+    # Processor time, because what else runs on this machine is not under test; the best of three, because it warms caches.
+    runs = [probe("submit", "a star", "-m", "m", "--url", NOBODY) for _ in range(3)]
+    assert {code for code, _, _ in runs} == {3}
+    assert min(seconds for _, _, seconds in runs) < 0.5
+
+
+def test_a_failure_is_one_line_on_stderr_and_its_exit_code(tmp_path: Path) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "modelpool_cli", "up", "-f", "missing.yaml"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=tmp_path,
+        env={**os.environ},
+    )
+    assert shown.returncode == 10
+    assert shown.stdout == ""
+    assert shown.stderr == "modelpool: missing.yaml: there is no such file\n"
+
+
+def test_status_without_a_running_pool_says_so(tmp_path: Path) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "modelpool_cli", "status", "--state", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert shown.returncode == 3
+    assert "no `modelpool up` runs" in shown.stderr
