@@ -121,9 +121,20 @@ class Queue(Protocol):
         ...
 
     async def claim(
-        self, worker: str, slot: str, hot: Sequence[HotModel], *, mixes: bool = False, lease_ms: int = 30_000
+        self,
+        worker: str,
+        slot: str,
+        hot: Sequence[HotModel],
+        *,
+        mixes: bool = False,
+        lease_ms: int = 30_000,
+        lease: str | None = None,
     ) -> Batch | None:
-        """The next batch for a worker that holds ``hot``: the head of line decides the key, paid lane first."""
+        """The next batch for a worker that holds ``hot``: the head of line decides the key, paid lane first.
+
+        ``lease`` names the lease beforehand: a claim whose reply was lost, made again under the same name, gets the
+        same batch.
+        """
         ...
 
     async def renew(self, lease: str, jobs: Sequence[str], lease_ms: int = 30_000) -> Renewal:

@@ -16,13 +16,9 @@ from modelpool.jobs import (
     NewJob,
 )
 from modelpool.queue.port import Batch, ClaimedJob, ModelDepth
+from modelpool.queue.rules import line_of
 
 _CLAIMED_FIELDS = 9
-
-
-def line_of(lane: Lane) -> str:
-    """``paid`` or ``free``: lanes of one line share it by weight, the paid line goes first."""
-    return "paid" if lane is Lane.PAID else "free"
 
 
 def short_hash(text: str) -> str:

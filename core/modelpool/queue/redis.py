@@ -74,10 +74,21 @@ class RedisQueue:
                 return Enqueued(record, outcome, await self.position(owner))
 
     async def claim(
-        self, worker: str, slot: str, hot: Sequence[HotModel], *, mixes: bool = False, lease_ms: int = 30_000
+        self,
+        worker: str,
+        slot: str,
+        hot: Sequence[HotModel],
+        *,
+        mixes: bool = False,
+        lease_ms: int = 30_000,
+        lease: str | None = None,
     ) -> Batch | None:
-        """The next batch for a worker that holds ``hot``: the head of line decides the key, paid lane first."""
-        lease = f"{worker}:{secrets.token_hex(8)}"
+        """The next batch for a worker that holds ``hot``: the head of line decides the key, paid lane first.
+
+        ``lease`` names the lease beforehand: a claim whose reply was lost, made again under the same name, gets the
+        same batch.
+        """
+        lease = lease or f"{worker}:{secrets.token_hex(8)}"
         models: list[str | int] = []
         for model in hot:
             models += [model.name, model.cap, "" if model.max_work is None else format(model.max_work, ".17g")]

@@ -8,30 +8,25 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-from modelpool.jobs import MAX_ATTEMPTS, JobError
+from modelpool.jobs import MAX_ATTEMPTS
+from modelpool.queue.rules import (
+    CACHE_MS,
+    DEMAND_MS,
+    EXPIRED,
+    HOUR_MS,
+    LINES,
+    RECORD_MS,
+    REFUNDS_MS,
+    WORKER_LOST,
+)
 
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
-
-RECORD_MS = DAY_MS
-"""A record outlives its job's deadline by this."""
-CACHE_MS = DAY_MS
-"""How long a finished job answers identical ones."""
-REFUNDS_MS = 2 * DAY_MS
-"""How long a refund waits for an API to fetch it."""
-DEMAND_MS = 25 * HOUR_MS
-"""How long demand counters live: the forecast looks back a day."""
 CHUNK = 64
 """The most jobs that one script looks after besides its own."""
 TICKET_DIGITS = 12
 """Zero-padded, so that tickets sort as text."""
 
-WORKER_LOST = JobError(
-    code="worker_lost", message="The worker stopped answering while it ran this job, three times in a row."
-)
-EXPIRED = JobError(code="expired", message="The job did not finish before its deadline.")
-
 _CONSTANTS: dict[str, int | str] = {
+    "LINES": "{'" + "','".join(LINES) + "'}",
     "MAX_ATTEMPTS": MAX_ATTEMPTS,
     "RECORD_MS": RECORD_MS,
     "SLACK_MS": HOUR_MS,

@@ -61,7 +61,10 @@ if leader then
   return {'joined', id, now, ahead(leader), leader.id}
 end
 
-call('SET', key('flight', job.digest), id, 'PX', ttl, 'NX')
+-- Who wants no cache follows nobody, and leads only where nobody does.
+if use_cache == '1' or call('EXISTS', key('flight', job.digest)) == 0 then
+  call('SET', key('flight', job.digest), id, 'PX', ttl)
+end
 bill(job)
 enter(job)
 call('SADD', key('models'), job.model)

@@ -14,7 +14,6 @@
 -- A member of a zset is ticket .. id: equal starts are served in the order of arrival.
 
 local call = redis.call
-local LINES = {'paid', 'free'}
 
 local function key(...) return KEYS[1] .. ':' .. table.concat({...}, ':') end
 local function member(job) return job.ticket .. job.id end
@@ -63,7 +62,7 @@ local function add(name, score, entry, ttl)
   keep(name, ttl)
 end
 
-local function ttl_of(job) return job.deadline - now + RECORD_MS end
+local function ttl_of(job) return math.max(0, job.deadline - now) + RECORD_MS end
 
 local function count(job, field, amount) call('HINCRBY', key('depth', job.model), field, amount) end
 
@@ -102,10 +101,13 @@ local function ahead(job)
   return rank
 end
 
--- Start-time fair queueing: the user's next job starts in virtual time when this one would be done.
+-- Start-time fair queueing: the user's next job starts in virtual time when this one would be done. Forgotten when
+-- nothing of the user's can be waiting any more.
 local function bill(job)
-  call('SET', key('debt', job.line, job.subject), string.format('%.17g', job.tag + job.work / job.weight),
-    'PX', math.max(1, job.deadline - now))
+  local debt = key('debt', job.line, job.subject)
+  local start = math.max(job.tag, tonumber(call('GET', debt) or 0))
+  call('SET', debt, string.format('%.17g', start + job.work / job.weight), 'KEEPTTL')
+  keep(debt, ttl_of(job) - RECORD_MS)
 end
 
 local function demand(model)

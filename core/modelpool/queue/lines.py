@@ -1,0 +1,101 @@
+"""Who stands where: fair queueing and the choice of a batch, in plain Python.
+
+A job waits in a *line*: ``paid`` or ``free``, one of each per model. Within a line jobs stand in the order of their
+*tags*, the virtual time at which they start under start-time fair queueing, and among equal tags in the order of
+arrival. A user's next job starts, in virtual time, when the one before would be done: who asks for much is far down the
+line, a newcomer is at its head. The paid line goes first, always.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Sequence
+
+from modelpool.jobs import LANE_WEIGHT, Lane
+from modelpool.queue.job import Job
+from modelpool.queue.port import HotModel, ModelDepth
+from modelpool.queue.rules import LINES
+
+
+class Lines:
+    """The lines of one pool, and the virtual clocks that order them."""
+
+    def __init__(self) -> None:
+        self._lines: dict[tuple[str, str], list[Job]] = {}
+        """By line and model, in the order of service."""
+        self._reached = dict.fromkeys(LINES, 0.0)
+        """V of each line: the largest tag that was claimed as head of a batch."""
+        self._debts: dict[tuple[str, str], float] = {}
+        """By line and user: the virtual time at which the user's next job may start."""
+
+    def start(self, line: str, model: str, subject: str) -> float:
+        """The tag of a new job: max(V, user_finish).
+
+        V is never ahead of the line that the job joins: that line may have stood still while others moved on, and a
+        newcomer shall not wait for all of somebody's backlog.
+        """
+        reached = self._reached[line]
+        if standing := self._lines.get((line, model)):
+            reached = min(reached, standing[0].tag)
+        return max(self._debts.get((line, subject), 0.0), reached)
+
+    def bill(self, job: Job) -> None:
+        """The user's next job starts in virtual time when this one would be done."""
+        owner = job.line, job.asked.subject
+        start = max(job.tag, self._debts.get(owner, 0.0))
+        self._debts[owner] = start + job.asked.work / LANE_WEIGHT[job.asked.lane]
+
+    def enter(self, job: Job) -> None:
+        """Stand in line."""
+        insort(self._lines.setdefault((job.line, job.model), []), job, key=lambda other: other.rank)
+
+    def leave(self, job: Job) -> None:
+        """Stand in line no more."""
+        self._lines[job.line, job.model].pop(self._index(job))
+
+    def ahead(self, job: Job) -> int:
+        """How many jobs start before this one."""
+        paid = self._lines.get(("paid", job.model), ()) if job.line == "free" else ()
+        return len(paid) + self._index(job)
+
+    def _index(self, job: Job) -> int:
+        return bisect_left(self._lines[job.line, job.model], job.rank, key=lambda other: other.rank)
+
+    def next_batch(self, hot: Sequence[HotModel], *, mixes: bool) -> list[Job]:
+        """The head of line over the hot models decides the key; others with the same key join in their order.
+
+        V follows the heads only: a batch mate from far behind says nothing about how far the line has come.
+        """
+        heads = [(line[0], model) for model in hot for name in LINES if (line := self._lines.get((name, model.name)))]
+        if not heads:
+            return []
+        head, model = min(heads, key=lambda entry: entry[0].rank)
+        self._reached[head.line] = max(self._reached[head.line], head.tag)
+        batch = [head]
+        room = (math.inf if model.max_work is None else model.max_work) - head.asked.work
+        for job in self._mates(head, mixes=mixes):
+            room -= job.asked.work
+            if len(batch) >= model.cap or room < 0:
+                break
+            batch.append(job)
+        return batch
+
+    def _mates(self, head: Job, *, mixes: bool) -> Iterator[Job]:
+        """Who may join the head's batch: nobody a solo job's, and free jobs only when no other paid job can."""
+        for line in () if head.solo else LINES[LINES.index(head.line) :]:
+            for job in self._lines.get((line, head.model), ()):
+                if job is not head and not job.solo and job.shares_with(head, mixes=mixes):
+                    yield job
+
+    def depth(self, model: str, running: int) -> ModelDepth:
+        """What waits for one model."""
+        lines = [self._lines.get((line, model), []) for line in LINES]
+        lanes = [job.asked.lane for line in lines for job in line]
+        return ModelDepth(
+            queued=len(lanes),
+            running=running,
+            queued_work=sum(math.floor(job.asked.work * 1000 + 0.5) for line in lines for job in line) / 1000,
+            oldest_enqueued_at=min((line[0].enqueued_at for line in lines if line), default=None),
+            by_lane={lane: lanes.count(lane) for lane in Lane if lane in lanes},
+        )

@@ -1,0 +1,30 @@
+"""Numbers and words that the queue in Redis and its model in Python share."""
+
+from __future__ import annotations
+
+from modelpool.jobs import JobError, Lane
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+RECORD_MS = DAY_MS
+"""A record outlives its job's deadline by this."""
+CACHE_MS = DAY_MS
+"""How long a finished job answers identical ones."""
+REFUNDS_MS = 2 * DAY_MS
+"""How long a refund waits for an API to fetch it."""
+DEMAND_MS = 25 * HOUR_MS
+"""How long demand counters live: the forecast looks back a day."""
+
+LINES = ("paid", "free")
+"""Lanes of one line share it by weight; the first line goes first, always."""
+
+WORKER_LOST = JobError(
+    code="worker_lost", message="The worker stopped answering while it ran this job, three times in a row."
+)
+EXPIRED = JobError(code="expired", message="The job did not finish before its deadline.")
+
+
+def line_of(lane: Lane) -> str:
+    """The line that jobs of this lane wait in."""
+    return "paid" if lane is Lane.PAID else "free"
