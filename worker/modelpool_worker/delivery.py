@@ -12,6 +12,7 @@ from modelpool.jobs import CONTENT_TYPES, JobRequest, JobResult
 from modelpool.queue.port import ClaimedJob
 from modelpool.store.port import Store
 from modelpool_worker.clock import Clock
+from modelpool_worker.computing import Pass
 from modelpool_worker.engines.protocol import Frames
 from modelpool_worker.finish import durations_of, encode, new_key
 from modelpool_worker.patience import patiently
@@ -47,9 +48,7 @@ class Delivery:
             raise UnusableJob("the input image is no longer there; send it again", param="image") from error
         return await self._encoder.run(lambda: _decoded(data))
 
-    async def deliver(
-        self, run: Run, job: ClaimedJob, frames: Frames, batch_size: int, loaded_ms: tuple[int, int]
-    ) -> bool:
+    async def deliver(self, run: Run, job: ClaimedJob, frames: Frames, done: Pass, loaded_ms: tuple[int, int]) -> bool:
         """Store one member's file and finish the job; False when it was not ours any more or could not be stored."""
         if not run.wants(job):
             return False
@@ -68,8 +67,8 @@ class Delivery:
             seed=job.request.seed,
             frames=len(frames),
             model=job.request.model,
-            batch_size=batch_size,
-            durations=durations_of(job, run.batch, loaded_ms, ran_ms),
+            batch_size=len(done.jobs),
+            durations=durations_of(job, run.batch, loaded_ms, ran_ms, round(done.seconds * 1000)),
             worker=self._worker,
             slot=self._slot,
         )

@@ -252,11 +252,11 @@ class Loop:
     async def _deliver(self, staged: Staged, done: Pass) -> None:
         offset = staged.run.clock_offset_ms
         loaded_ms = (staged.held.loaded_ms[0] + offset, staged.held.loaded_ms[1] + offset)
-        deliver, size = self._parts.delivery.deliver, len(done.jobs)
+        deliver = self._parts.delivery.deliver
         endings = [
             staged.run.fail(job, outcome)
             if isinstance(outcome, EngineError)
-            else deliver(staged.run, job, outcome, size, loaded_ms)
+            else deliver(staged.run, job, outcome, done, loaded_ms)
             for job, outcome in zip(done.jobs, done.outcomes, strict=True)
         ]
         try:

@@ -15,6 +15,7 @@ from typing import Any
 import diffusers
 import numpy as np
 import torch
+import transformers
 from diffusers import AutoPipelineForImage2Image, DiffusionPipeline
 from numpy.typing import NDArray
 from PIL.Image import Image
@@ -47,6 +48,9 @@ class DiffusersEngine:
 
         :raises DeviceFailed: CUDA without exactly one visible device.
         """
+        # Their bars would fill the log; the keeper tells how a load gets on.
+        diffusers.logging.disable_progress_bar()
+        transformers.logging.disable_progress_bar()
         self.device = _describe(device)
         self.version = f"diffusers-{diffusers.__version__}+torch-{torch.__version__}+{device}"
         self._torch_device = torch.device(device)
