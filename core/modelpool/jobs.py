@@ -139,6 +139,8 @@ class Durations(Document):
     """The part of ``waited`` during which this job's model was being loaded for it."""
     ran: int = 0
     """From claim to stored result."""
+    computed: int = 0
+    """The part of ``ran`` that was the pipeline's own call, shared by the whole batch."""
 
 
 class JobResult(Document):
