@@ -15,6 +15,8 @@ NOISE_ON_INPUT = 0.02
 """How far Stable Video Diffusion may leave its input picture; the pipeline's own default."""
 DECODED_AT_ONCE = 8
 """Video frames that the VAE decodes in one go: bounds the memory of long videos."""
+LEAST_DECODED_AT_ONCE = 4
+"""Fewer frames in one go would flicker: such videos are decoded whole."""
 
 
 def reason_unusable(request: JobRequest, image: Image.Image | None, accepted: frozenset[str]) -> UnusableJob | None:
@@ -57,7 +59,7 @@ def call_arguments(
             "fps": first.fps,
             "motion_bucket_id": first.motion,
             "noise_aug_strength": NOISE_ON_INPUT,
-            "decode_chunk_size": DECODED_AT_ONCE,
+            "decode_chunk_size": decode_chunk(first.frames),
             # Stable Video Diffusion raises guidance from the first frame to the last.
             "min_guidance_scale": 1.0,
             "max_guidance_scale": max(1.0, first.guidance),
@@ -72,6 +74,16 @@ def prompt_arguments(requests: Sequence[JobRequest], accepted: frozenset[str]) -
         negatives = None
     texts = {"prompt": [request.prompt for request in requests], "negative_prompt": negatives}
     return {name: value for name, value in texts.items() if name in accepted}
+
+
+def decode_chunk(frames: int) -> int:
+    """How many frames the VAE decodes in one go: a divisor of ``frames``.
+
+    Stable Video Diffusion lays the videos of a batch end to end and cuts that into chunks. A chunk that held the end of
+    one video and the beginning of the next would mix them: one user's picture would show in another's.
+    """
+    divisors = [size for size in range(LEAST_DECODED_AT_ONCE, DECODED_AT_ONCE + 1) if frames % size == 0]
+    return max(divisors, default=frames)
 
 
 def mixes_empty_negatives(requests: Sequence[JobRequest]) -> bool:
