@@ -1,7 +1,7 @@
 """Workers are forked from one process that has imported torch, so that its memory is there once.
 
 The fork server must do nothing but import: a thread, a torch operation or a CUDA call before the fork breaks the children.
-It ends by itself when the supervisor is gone (its pipe to it closes), and its workers with it.
+When the supervisor is gone the kernel ends it, and its workers with it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,16 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 from modelpool_local.launch import die_with_parent
+from modelpool_local.tied import SUPERVISOR
+
+DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, a closing terminal or a service manager reach the fork server too; it ends when the supervisor is gone."""
 
 
 class Forked:
@@ -58,11 +62,14 @@ class ForkServer:
     def __init__(self, preload: str | None, log: Path) -> None:
         self._log = log
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([preload] if preload else [])
+        self._context.set_forkserver_preload(["modelpool_local.tied", *([preload] if preload else [])])
+        os.environ[SUPERVISOR] = str(os.getpid())
 
     def start(self) -> None:
         """Start the server unless it runs; it imports in the background and takes orders when it has done so."""
-        with _hidden_from_the_terminal(self._log):
+        # The tracker comes first: starting it unblocks signals.
+        resource_tracker.ensure_running()
+        with _apart(self._log):
             forkserver.ensure_running()
 
     async def fork(self, log: Path, environment: dict[str, str], run: Callable[[Any], None], config: Any) -> Forked:
@@ -75,11 +82,10 @@ class ForkServer:
 
 
 def _become(log: str, environment: dict[str, str], run: Callable[[Any], None], config: Any) -> None:
-    """In the child: die with the fork server, leave the terminal, write to the log, then work."""
+    """In the child: die with the fork server, leave the terminal, hear signals again, write to the log, then work."""
     die_with_parent(os.getppid(), signal.SIGKILL)
     os.setsid()
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, DEAF_TO)
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -89,25 +95,24 @@ def _become(log: str, environment: dict[str, str], run: Callable[[Any], None], c
 
 
 @contextmanager
-def _hidden_from_the_terminal(log: Path) -> Iterator[None]:
-    """What is started within writes to ``log`` and hears neither Ctrl-C nor a closing terminal.
+def _apart(log: Path) -> Iterator[None]:
+    """What is started within writes to ``log`` and is deaf to signals meant for the whole process group.
 
-    multiprocessing offers no way to say so; a child inherits ignored signals and descriptors 1 and 2.
+    multiprocessing offers no way to say so; a child inherits blocked signals and descriptors 1 and 2. A signal that
+    comes in the meantime is delivered to this process afterwards.
     """
-    numbers = (signal.SIGINT, signal.SIGHUP)
-    handlers = [signal.signal(number, signal.SIG_IGN) for number in numbers]
     sys.stdout.flush()
     sys.stderr.flush()
     saved = [os.dup(1), os.dup(2)]
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, DEAF_TO)
     try:
         os.dup2(output, 1)
         os.dup2(output, 2)
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for target, descriptor in enumerate(saved, start=1):
             os.dup2(descriptor, target)
             os.close(descriptor)
         os.close(output)
-        for number, handler in zip(numbers, handlers, strict=True):
-            signal.signal(number, handler)
