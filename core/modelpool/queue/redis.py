@@ -28,7 +28,7 @@ class RedisQueue:
 
     def __init__(self, pool: PoolRef, client: Redis, *, now: Callable[[], int] | None = None) -> None:
         self._pool = pool
-        self._client = client
+        self.client = client
         self._now = now
         self._prefix = pool.key()
         self._scripts = {verb: client.register_script(scripts.source(verb)) for verb in scripts.VERBS}
@@ -169,11 +169,11 @@ class RedisQueue:
     async def publish(self, event: JobEvent) -> None:
         """Tell listeners how a running job gets on (progress, preview). State changes are told by the scripts."""
         with unavailable():
-            await self._client.publish(self._pool.key("events"), event.to_json())
+            await self.client.publish(self._pool.key("events"), event.to_json())
 
     async def events(self, on_connect: Callable[[], None] | None = None) -> AsyncIterator[JobEvent]:
         """Every event of the pool from now on; ends never, reconnects by itself (hints may be missing meanwhile)."""
-        async with aclosing(listen(self._client, self._pool.key("events"), on_connect)) as messages:
+        async with aclosing(listen(self.client, self._pool.key("events"), on_connect)) as messages:
             async for message in messages:
                 try:
                     event = JobEvent.model_validate_json(message)
@@ -183,14 +183,14 @@ class RedisQueue:
 
     async def wakeups(self, audience: str, on_connect: Callable[[], None] | None = None) -> AsyncIterator[str]:
         """Bells for ``workers`` or ``operator``; each yields the model's name that the bell is about."""
-        async with aclosing(listen(self._client, self._pool.key("wake", audience), on_connect)) as messages:
+        async with aclosing(listen(self.client, self._pool.key("wake", audience), on_connect)) as messages:
             async for message in messages:
                 yield message
 
     async def ring(self, audience: str, about: str = "") -> None:
         """Ring one bell by hand."""
         with unavailable():
-            await self._client.publish(self._pool.key("wake", audience), about)
+            await self.client.publish(self._pool.key("wake", audience), about)
 
 
 def _outcome_of(record: JobRecord) -> Outcome:

@@ -1,21 +1,19 @@
 """From enqueue to a final state: the transitions of the contract, on each kind of Redis."""
 
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import pytest
-from redis.asyncio import Redis
 
 from modelpool.errors import IdempotencyConflict, JobIsFinal, JobNotFound
 from modelpool.jobs import JobError, JobState, Lane, NewJob
+from modelpool.queue.job import Refund
 from modelpool.queue.port import Enqueued, FailureKind, Outcome, Queue, Renewal
 from support.queues import Clock, Worker, new_job, new_result
 
 CRASH = JobError(code="engine_error", message="The kernel crashed.")
 
 
-async def refunds(client: Redis) -> list[dict[str, str]]:
-    entries: Any = await client.xrange("mpl:{default/studio}:refunds")
-    return [fields for _, fields in entries]
+Refunds = Callable[[], Awaitable[list[Refund]]]
 
 
 async def test_a_new_job_is_queued_with_its_whole_record(queue: Queue, clock: Clock) -> None:
@@ -90,26 +88,26 @@ class TestFailure:
             assert (claimed.id, claimed.solo, claimed.attempts) == (job.id, True, 0)
 
     async def test_the_third_failure_alone_is_final_and_refunded(
-        self, queue: Queue, worker: Worker, client: Redis, clock: Clock
+        self, queue: Queue, worker: Worker, refunds: Refunds, clock: Clock
     ) -> None:
         job = new_job(charge_id="c7", price=5)
         await queue.enqueue(job)
         for attempt in range(3):
             assert (await queue.get(job.id)).attempts == attempt
-            assert not await refunds(client)
+            assert not await refunds()
             await queue.fail((await worker.claim()).lease, job.id, CRASH)
         record = await queue.get(job.id)
         assert (record.state, record.attempts, record.error) == (JobState.FAILED, 3, CRASH)
-        assert await refunds(client) == [{"charge": "c7", "price": "5", "day": str(clock.now // 86_400_000)}]
+        assert await refunds() == [Refund("c7", price=5, day=clock.now // 86_400_000)]
         assert not await worker.ids()
 
-    async def test_what_no_retry_can_mend_fails_at_once(self, queue: Queue, worker: Worker, client: Redis) -> None:
+    async def test_what_no_retry_can_mend_fails_at_once(self, queue: Queue, worker: Worker, refunds: Refunds) -> None:
         job = new_job()
         await queue.enqueue(job)
         await queue.fail((await worker.claim()).lease, job.id, CRASH, FailureKind.FINAL)
         record = await queue.get(job.id)
         assert (record.state, record.attempts, record.error) == (JobState.FAILED, 0, CRASH)
-        assert len(await refunds(client)) == 1
+        assert len(await refunds()) == 1
 
     async def test_a_worker_without_the_lease_fails_nothing(self, queue: Queue, worker: Worker) -> None:
         job = new_job()
@@ -191,17 +189,17 @@ class TestLease:
 
 class TestCancel:
     async def test_a_waiting_job_is_cancelled_and_refunded_once(
-        self, queue: Queue, worker: Worker, client: Redis
+        self, queue: Queue, worker: Worker, refunds: Refunds
     ) -> None:
         job = new_job()
         await queue.enqueue(job)
         assert (await queue.cancel(job.id)).state is JobState.CANCELLED
         assert (await queue.cancel(job.id)).state is JobState.CANCELLED
-        assert len(await refunds(client)) == 1
+        assert len(await refunds()) == 1
         assert not await worker.ids()
 
     async def test_a_running_job_is_cancelled_without_refund_and_its_worker_is_told(
-        self, queue: Queue, worker: Worker, client: Redis
+        self, queue: Queue, worker: Worker, refunds: Refunds
     ) -> None:
         jobs = [new_job(), new_job()]
         for job in jobs:
@@ -212,7 +210,7 @@ class TestCancel:
         assert renewal == Renewal(frozenset({jobs[1].id}), lost=frozenset(), cancelled=frozenset({jobs[0].id}))
         assert not await queue.finish(batch.lease, jobs[0].id, new_result())
         assert (await queue.get(jobs[0].id)).result is None
-        assert not await refunds(client)
+        assert not await refunds()
 
     async def test_a_job_that_has_ended_cannot_be_cancelled(self, queue: Queue, worker: Worker) -> None:
         job = new_job()
@@ -224,7 +222,7 @@ class TestCancel:
 
 class TestDeadline:
     async def test_a_waiting_job_expires_with_a_refund(
-        self, queue: Queue, worker: Worker, client: Redis, clock: Clock
+        self, queue: Queue, worker: Worker, refunds: Refunds, clock: Clock
     ) -> None:
         job = new_job(deadline_ms=60_000)
         await queue.enqueue(job)
@@ -235,11 +233,11 @@ class TestDeadline:
         record = await queue.get(job.id)
         assert record.state is JobState.EXPIRED
         assert record.error is not None
-        assert len(await refunds(client)) == 1
+        assert len(await refunds()) == 1
         assert not await worker.ids()
 
     async def test_a_running_job_expires_however_often_it_is_renewed(
-        self, queue: Queue, worker: Worker, client: Redis, clock: Clock
+        self, queue: Queue, worker: Worker, refunds: Refunds, clock: Clock
     ) -> None:
         job = new_job(deadline_ms=40_000)
         await queue.enqueue(job)
@@ -251,7 +249,7 @@ class TestDeadline:
         assert (await queue.get(job.id)).state is JobState.EXPIRED
         assert (await queue.renew(batch.lease, [job.id])).lost == {job.id}
         assert not await queue.finish(batch.lease, job.id, new_result())
-        assert len(await refunds(client)) == 1
+        assert len(await refunds()) == 1
 
     async def test_any_number_of_overdue_jobs_expires_in_one_reap(self, queue: Queue, clock: Clock) -> None:
         for _ in range(200):
@@ -285,7 +283,7 @@ class TestSameRequestAgain:
             assert await self.repeated(queue, job, Outcome.QUEUED) == before
         assert (await queue.depths())["flux"].queued == 2
 
-    async def test_a_known_result_comes_from_the_cache(self, queue: Queue, worker: Worker, client: Redis) -> None:
+    async def test_a_known_result_comes_from_the_cache(self, queue: Queue, worker: Worker, refunds: Refunds) -> None:
         first = new_job(digest="d" * 64)
         await queue.enqueue(first)
         await queue.finish((await worker.claim()).lease, first.id, new_result())
@@ -295,7 +293,7 @@ class TestSameRequestAgain:
         assert cached.record == await queue.get(job.id)
         assert (cached.record.state, cached.record.cached) == (JobState.SUCCEEDED, True)
         assert cached.record.result == new_result()
-        assert not await refunds(client)  # a cache hit is charged like any other
+        assert not await refunds()  # a cache hit is charged like any other
 
     async def test_who_wants_no_cache_gets_a_picture_of_their_own(self, queue: Queue, worker: Worker) -> None:
         first = new_job(digest="d" * 64)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -10,10 +11,11 @@ from modelpool.queue.connection import connect
 from support import RedisProcess
 from support.queue_machine import QueueMachine
 
-EXAMPLES = int(os.environ.get("QUEUE_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("QUEUE_EXAMPLES", "40"))
 """Per kind of Redis. `make test-queue-long` sets it to thousands."""
 
 
+@pytest.mark.timeout(120 + 2 * EXAMPLES)
 def test_redis_and_the_model_agree(redis_kind: RedisProcess) -> None:
     with asyncio.Runner() as runner:
         client = runner.run(connect(redis_kind.url))

@@ -225,6 +225,16 @@ class TestFollowers:
         assert {(await queue.get(job)).state for job in followers} == {JobState.SUCCEEDED}
         assert await queue.reap() == 0
 
+    async def test_a_promoted_job_costs_its_user_on_top_of_what_is_owed_already(self, queue: Queue) -> None:
+        leader, follower = await put(queue, self.same(subject="lead"), self.same(subject="greedy"))
+        await put(queue, *(new_job(subject="greedy", lane=Lane.ANONYMOUS) for _ in range(3)))
+        await queue.cancel(leader)
+        others = [new_job(subject="modest", lane=Lane.ANONYMOUS) for _ in range(3)]
+        await put(queue, *others)
+        (late,) = await put(queue, new_job(subject="greedy", lane=Lane.ANONYMOUS))
+        assert await queue.position(follower) == 0  # with the place that it had all along
+        assert await queue.position(late) == 7
+
     async def test_following_costs_a_user_nothing_of_the_line(self, queue: Queue) -> None:
         await put(queue, *(new_job(subject="x") for _ in range(5)), self.same(subject="lead", lane=Lane.ACCOUNT))
         for _ in range(5):
