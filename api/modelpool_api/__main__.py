@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from types import FrameType
+from typing import Any
 
 import click
 
@@ -12,18 +13,28 @@ from modelpool.errors import InvalidInput
 from modelpool_api.settings import Settings
 
 _D = Settings()
+
+
+def _env(name: str) -> dict[str, Any]:
+    return {"envvar": f"MODELPOOL_{name}", "show_envvar": True}
+
+
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-@click.command(context_settings={"auto_envvar_prefix": "MODELPOOL", "show_default": True})
-@click.option("--redis-url", default=_D.redis_url, help="redis://, rediss:// or unix://", show_envvar=True)
-@click.option("--store-url", default="file:///tmp/modelpool", help="file:///folder or s3://bucket", show_envvar=True)
-@click.option("--host", default=_D.host, help="Address to listen on.", show_envvar=True)
-@click.option("--port", default=_D.port, type=click.IntRange(1, 65535), show_envvar=True)
-@click.option("--root-path", default=_D.root_path, help="Where a proxy mounts the API.", show_envvar=True)
-@click.option("--api-keys", "api_keys_file", type=click.Path(dir_okay=False), help="YAML with keys.", show_envvar=True)
-@click.option("--log-level", default="info", type=click.Choice(["debug", "info", "warning", "error"]), show_envvar=True)
-@click.option("--access-log/--no-access-log", default=False, help="One line a request.", show_envvar=True)
+@click.command(context_settings={"show_default": True})
+# Not MODELPOOL_PORT: Kubernetes gives that name to every pod beside a service called modelpool, and fills it with a URL.
+@click.option("--redis-url", default=_D.redis_url, help="redis://, rediss:// or unix://", **_env("REDIS_URL"))
+@click.option("--store-url", required=True, help="file:///folder or s3://bucket/prefix", **_env("STORE_URL"))
+@click.option("--host", default=_D.host, help="Address to listen on.", **_env("LISTEN_HOST"))
+@click.option("--port", default=_D.port, type=click.IntRange(1, 65535), **_env("LISTEN_PORT"))
+@click.option("--root-path", default=_D.root_path, help="Where a proxy mounts the API.", **_env("ROOT_PATH"))
+@click.option("--api-keys", "api_keys_file", type=click.Path(dir_okay=False), help="YAML: keys.", **_env("API_KEYS"))
+@click.option("--subject-secret", default="", show_default=False, help="Keys address hashes.", **_env("SUBJECT_SECRET"))
+@click.option(
+    "--log-level", default="info", type=click.Choice(["debug", "info", "warning", "error"]), **_env("LOG_LEVEL")
+)
+@click.option("--access-log/--no-access-log", default=False, help="One line a request.", **_env("ACCESS_LOG"))
 def main(log_level: str, access_log: bool, root_path: str, **given: object) -> None:
     """Serve the modelpool API over HTTP. Redis may be away at the start: /readyz says so until it is there."""
     import uvicorn  # --help answers without loading the server

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from modelpool.errors import ModelpoolError
 from modelpool.store.sweep import sweep_alone
+from modelpool.tasks import end
 from modelpool_api.admission import announce
 from modelpool_api.context import Context
 from modelpool_api.outcomes import Outcomes
@@ -68,16 +69,10 @@ async def running(context: Context, outcomes: Outcomes) -> AsyncIterator[None]:
         "sweeping": repeat("sweeping the store", settings.sweep_seconds, lambda: sweep(context)),
         "outcomes": outcomes.run(),
     }
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(context.pools.close)
-        for name, coroutine in work.items():
-            task = asyncio.create_task(coroutine, name=name)
-            stack.push_async_callback(_end, task)
+    tasks = [asyncio.create_task(coroutine, name=name) for name, coroutine in work.items()]
+    try:
         yield
+    finally:
         context.closing.set()
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+        await end(*tasks)
+        await context.pools.close()

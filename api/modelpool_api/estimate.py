@@ -106,9 +106,9 @@ def waiting(position: int, work: float, queued_work: float, queued: int, can: Ca
     own = max(work * pace.alone, company * each * pace.shared)
     seconds = can.load_seconds + (can.busy_seconds if position == 0 or can.state == "hot" else 0.0) + in_front + own
     if can.state == "hot":
-        return Estimate(round(seconds, 1), f"about {_human(seconds)}")
+        return Estimate(_rounded(seconds), f"about {_human(seconds)}")
     doing = "model loading" if can.state == "loading" else "model to be loaded"
-    return Estimate(round(seconds, 1), f"{doing}, {_human(seconds)}")
+    return Estimate(_rounded(seconds), f"{doing}, {_human(seconds)}")
 
 
 def running(work: float, elapsed: float, progress: float | None, pace: Pace | None) -> Estimate:
@@ -119,7 +119,7 @@ def running(work: float, elapsed: float, progress: float | None, pace: Pace | No
         seconds = max(0.0, work * pace.alone - elapsed)
     else:
         return Estimate(None, ESTIMATING)
-    return Estimate(round(seconds, 1), f"about {_human(seconds)}")
+    return Estimate(_rounded(seconds), f"about {_human(seconds)}")
 
 
 def pace_of(model: CatalogModel, can: Capacity, seen: Mapping[str, Pace]) -> Pace | None:
@@ -147,6 +147,11 @@ def _mean(stats: Iterable[Stat | None]) -> float | None:
     known = [stat for stat in stats if stat is not None and stat.count > 0]
     count = sum(stat.count for stat in known)
     return sum(stat.mean * stat.count for stat in known) / count if count else None
+
+
+def _rounded(seconds: float) -> float:
+    """Tenths, and never nothing: a job that is not there yet is not there now."""
+    return max(0.1, round(seconds, 1))
 
 
 def _human(seconds: float) -> str:

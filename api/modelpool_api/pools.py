@@ -20,6 +20,7 @@ from modelpool.queue.connection import unavailable
 from modelpool.queue.port import ModelDepth, Queue
 from modelpool.queue.redis import RedisQueue
 from modelpool.resources.pool import PoolRef
+from modelpool.tasks import end
 from modelpool_api.estimate import Capacity, Pace, capacity, pace_of
 from modelpool_api.waiting import Waiting
 
@@ -86,7 +87,8 @@ class Pools:
         self._client: Redis | None = None
         self._by_short_id: dict[str, Pool] = {}
         self._listeners: dict[str, asyncio.Task[None]] = {}
-        self._lock = asyncio.Lock()
+        self._refreshing = asyncio.Lock()
+        self._connecting = asyncio.Lock()
         self._refreshed = float("-inf")
         self.failure: ModelpoolError | None = QueueUnavailable("Redis has not been reached yet; try again")
         """Why the last refresh did not work, None when it did."""
@@ -130,13 +132,16 @@ class Pools:
 
         :raises QueueUnavailable: Redis is away.
         """
-        if self._client is None:
-            try:
-                self._client = await self._connect()
-            except InvalidInput as error:
-                # A Redis of the wrong kind: requests cannot mend that, and it may be mended behind our back.
-                raise QueueUnavailable(error.message) from error
-        return self._client
+        if self._client is not None:
+            return self._client
+        async with self._connecting:
+            if self._client is None:
+                try:
+                    self._client = await self._connect()
+                except InvalidInput as error:
+                    # A Redis of the wrong kind: requests cannot mend that, and it may be mended behind our back.
+                    raise QueueUnavailable(error.message) from error
+            return self._client
 
     # --- refreshing -----------------------------------------------------------------------------------------------
 
@@ -149,7 +154,7 @@ class Pools:
         :raises QueueUnavailable: Redis is away; the old snapshots stay.
         """
         before = self._refreshed
-        async with self._lock:
+        async with self._refreshing:
             if self._refreshed != before:
                 return  # somebody did it while we waited
             try:
@@ -165,7 +170,7 @@ class Pools:
             listed = {str(short_id): str(name) for short_id, name in (await client.hgetall(POOLS_KEY)).items()}
         for short_id in set(self._by_short_id) - set(listed):
             del self._by_short_id[short_id]
-            self._listeners.pop(short_id).cancel()
+            await end(self._listeners.pop(short_id))
         for short_id, name in listed.items():
             pool = self._by_short_id.get(short_id)
             board = pool.board if pool is not None else Board(PoolRef.parse(name), client)
@@ -196,10 +201,7 @@ class Pools:
 
     async def close(self) -> None:
         """Stop listening and disconnect."""
-        listeners = list(self._listeners.values())
-        for listener in listeners:
-            listener.cancel()
-        await asyncio.gather(*listeners, return_exceptions=True)
+        await end(*self._listeners.values())
         self._listeners.clear()
         self._by_short_id.clear()
         if self._client is not None:

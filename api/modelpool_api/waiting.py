@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -89,8 +89,13 @@ class Waiting:
 
     async def run(self) -> None:
         """Listen for ever; the task that runs this is cancelled when the pool or the process goes."""
-        async for event in self._queue.events(self._connected):
-            self.dispatch(event)
+        events = self._queue.events(self._connected)
+        try:
+            async for event in events:
+                self.dispatch(event)
+        finally:
+            if isinstance(events, AsyncGenerator):
+                await events.aclose()  # left to the collector, the subscription would outlive its connection's pool
 
     def _connected(self) -> None:
         """What was said while nobody listened is lost: let everybody read again."""
@@ -166,7 +171,7 @@ class Waiting:
                 record = await self._queue.get(record.id)
         return record
 
-    async def follow(self, job: str) -> AsyncIterator[Update | None]:
+    async def follow(self, job: str) -> AsyncGenerator[Update | None, None]:
         """The job now and at every change until it has ended; None after each ``reread_seconds`` of silence.
 
         Progress of a job's leader is told as its own. Positions are refreshed when some job of the pool has started.

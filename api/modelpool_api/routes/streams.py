@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.websockets import WebSocketDisconnect
 
 from modelpool.errors import ModelpoolError
+from modelpool.tasks import end
 from modelpool_api.context import Context
 from modelpool_api.pools import Pool
 from modelpool_api.problems import problem_response, responses
@@ -88,9 +89,7 @@ async def socket(websocket: WebSocket, id: str, context: Process, root: Root) ->
     try:
         await asyncio.wait((gone, telling), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in (gone, telling):
-            task.cancel()
-        await asyncio.gather(gone, telling, return_exceptions=True)
+        await end(gone, telling)
 
 
 async def _tell(websocket: WebSocket, context: Context, pool: Pool, job: str, root: str) -> None:
@@ -116,25 +115,29 @@ async def _until_gone(websocket: WebSocket) -> None:
 async def _follow(context: Context, pool: Pool, job: str) -> AsyncGenerator[Update | None, None]:
     """Updates until the job has ended or the process shall end."""
     closing = asyncio.create_task(context.closing.wait())
-    updates: AsyncIterator[Update | None] = pool.waiting.follow(job)
-    async with aclosing(updates):  # type: ignore[type-var]  # an async generator behind an iterator's type
-        try:
+    try:
+        async with aclosing(pool.waiting.follow(job)) as updates:
             while True:
-                step = asyncio.ensure_future(anext(updates))
+                step = asyncio.create_task(_next(updates))
                 try:
                     await asyncio.wait((step, closing), return_when=asyncio.FIRST_COMPLETED)
                     if not step.done():
                         return
-                    yield step.result()
-                except StopAsyncIteration:
-                    return
+                    update, more = step.result()
+                    if not more:
+                        return
+                    yield update
                 finally:
-                    if not step.done():
-                        step.cancel()
-                        with suppress(asyncio.CancelledError, StopAsyncIteration):
-                            await step
-        finally:
-            closing.cancel()
+                    await end(step)
+    finally:
+        await end(closing)
+
+
+async def _next(updates: AsyncGenerator[Update | None, None]) -> tuple[Update | None, bool]:
+    """The next update, and whether there was one: a task cannot carry a StopAsyncIteration."""
+    async for update in updates:
+        return update, True
+    return None, False
 
 
 def _body(context: Context, pool: Pool, update: Update, root: str) -> str:
