@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -15,20 +16,16 @@ from modelpool_local.exits import CommandFailed, Exit
 
 def print_models(models: Sequence[Mapping[str, Any]], console: Console) -> None:
     """A row for every model on offer."""
-    table = Table("model", "pool", "tier", "tasks", "state", "slots", "queued", "ETA", "defaults", "styles")
+    table = Table("model", "pool", "tasks", "state", "slots", "queued", "ETA", box=box.SIMPLE_HEAD, pad_edge=False)
     for model in models:
-        defaults = model["defaults"]
         table.add_row(
             model["id"],
             model["pool"],
-            f"{model['tier']} ({model['policy']})",
             ", ".join(model["tasks"]),
             model["state"],
             str(model["replicas"]),
             str(model["queued"]),
             model["eta"]["text"],
-            f"{defaults['width']}×{defaults['height']}, {defaults['steps']} steps",
-            ", ".join(style["name"] for style in model["styles"]),
         )
     console.print(table)
 

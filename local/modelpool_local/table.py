@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -86,10 +87,11 @@ def model_rows(view: View) -> list[ModelRow]:
 
 def render(view: View) -> RenderableType:
     """Two tables, slots and models."""
-    slots = Table("slot", "holds", "state", "batch", "since", "restarts", title=f"pool {view.catalog.pool}")
+    slots = _table("slot", "holds", "state", "batch", "since", "restarts")
+    slots.title = f"pool {view.catalog.pool}"
     for row in slot_rows(view):
         slots.add_row(*(_plain(cell) for cell in row))
-    models = Table("model", "tier", "hot on", "queued", "running", "per minute", "ETA")
+    models = _table("model", "tier", "hot on", "queued", "running", "per minute", "ETA")
     for model in model_rows(view):
         models.add_row(*(_plain(cell) for cell in model))
     return Group(slots, models)
@@ -155,6 +157,10 @@ def duration(milliseconds: int) -> str:
     if seconds < 99.5 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.0f} h"
+
+
+def _table(*columns: str) -> Table:
+    return Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
 
 
 def _plain(text: str) -> Text:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 SHAPES = ("circle", "square", "triangle", "star", "cross")
-COLOURS = ("red", "yellow", "green", "orange", "white", "purple", "pink", "blue")
+COLOURS = ("red", "yellow", "green", "white", "purple", "pink", "blue")
 PLACES = ("on the left", "on the right", "at the top", "at the bottom", "in the center")
 BACKGROUNDS = ("blue", "black", "gray", "white", "purple", "green", "yellow")
 
@@ -61,6 +61,6 @@ def plan() -> list[DemoJob]:
 
 def prompt(index: int) -> str:
     """A sentence that the demonstration models understand; another one for every index in a demonstration."""
-    shape, colour, place = SHAPES[index % 5], COLOURS[index % 8], PLACES[(index + index // 5) % 5]
+    shape, colour, place = SHAPES[index % 5], COLOURS[index % 7], PLACES[(index + index // 5) % 5]
     others = [background for background in BACKGROUNDS if background != colour]
-    return f"a {colour} {shape} {place} on a {others[index % len(others)]} background"
+    return f"a {colour} {shape} {place} on a {others[(index + index // 7) % len(others)]} background"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -52,19 +53,12 @@ def checks_of(done: Sequence[Done], problems: Sequence[str], evictions: Sequence
 
 def print_jobs(done: Sequence[Done], console: Console) -> None:
     """The table of jobs; times in seconds."""
-    table = Table(title="jobs (seconds)")
-    for name, justify in (
-        ("job", "left"),
-        ("model", "left"),
-        ("lane", "left"),
-        ("waited", "right"),
-        ("loaded", "right"),
-        ("ran", "right"),
-        ("batch", "right"),
-        ("from cache", "left"),
-        ("file", "left"),
-    ):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]  # the words above are rich's
+    table = Table(title="jobs (seconds)", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("job", "model", "lane"):
+        table.add_column(name, no_wrap=True)
+    for name in ("waited", "loaded", "ran", "batch"):
+        table.add_column(name, justify="right")
+    table.add_column("from cache")
     for one in done:
         durations = {} if one.shown.get("cached") else one.shown.get("durations") or {}
         table.add_row(
@@ -74,7 +68,6 @@ def print_jobs(done: Sequence[Done], console: Console) -> None:
             *(_seconds(durations.get(name)) for name in ("waited", "loaded", "ran")),
             str(one.shown.get("batchSize") or ""),
             "yes" if one.shown.get("cached") else "",
-            one.file.name if one.file else f"{one.problem}",
         )
     console.print(table)
 
@@ -82,7 +75,8 @@ def print_jobs(done: Sequence[Done], console: Console) -> None:
 def print_checks(checks: Sequence[Check], console: Console) -> None:
     """What was checked, one line each."""
     for check in checks:
-        console.print(f"{'ok  ' if check.holds else 'FAIL'} {check.what}: {check.found}", markup=False, highlight=False)
+        line = f"{'ok  ' if check.holds else 'FAIL'} {check.what}: {check.found}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _same_bytes(repeat: Done, done: Sequence[Done]) -> bool:

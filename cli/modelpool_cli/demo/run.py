@@ -57,6 +57,7 @@ def run_demo(out: Path, pool_file: Path, models: Path, console: Console, more: S
         f"{time.monotonic() - begun:.0f} s in all: {ready - begun:.0f} s to start, {sent - ready:.0f} s for "
         f"{len(done)} jobs. Pictures, video, {SHEET} and logs are in {out}/",
         highlight=False,
+        soft_wrap=True,
     )
     return Exit.OK if all(check.holds for check in checks) else Exit.FAILED
 
