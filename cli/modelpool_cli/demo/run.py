@@ -46,7 +46,8 @@ def run_demo(out: Path, pool_file: Path, models: Path, console: Console, more: S
             sent = time.monotonic()
             pss = service.pss_bytes()
     finally:
-        shutil.copytree(work / "state" / "logs", out / "logs", dirs_exist_ok=True)
+        if (work / "state" / "logs").is_dir():  # it may have refused to start
+            shutil.copytree(work / "state" / "logs", out / "logs")
         shutil.rmtree(work, ignore_errors=True)
     problems = _make_sheet(done, out / SHEET)
     checks = checks_of(done, problems, watcher.evictions, pss)
