@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
 from modelpool.jobs import (
-    LANE_WEIGHT,
     JobError,
     JobRecord,
     JobRequest,
@@ -33,7 +32,6 @@ def fields_of(job: NewJob) -> list[str | int]:
         "lane", job.lane.value,
         "line", line_of(job.lane),
         "subject", job.subject,
-        "weight", LANE_WEIGHT[job.lane],
         "model", job.request.model,
         "work", format(job.work, ".17g"),
         "price", job.price,
@@ -135,16 +133,17 @@ def _read_claimed(row: Sequence[str | int]) -> ClaimedJob:
     )
 
 
-def read_depth(row: Sequence[str | int]) -> tuple[str, ModelDepth]:
+def read_depth(row: Sequence[str]) -> tuple[str, ModelDepth]:
     """A model's name and what waits and runs for it, from one row of the depths script."""
-    model, running, work_ms, oldest, *lanes = map(str, row)
-    by_lane = {Lane(lane): int(count) for lane, count in pairs(lanes)}
+    model, *rest = row
+    counts = {what: int(count) for what, count in pairs(rest) if what != "oldest"}
+    by_lane = {lane: count for lane in Lane if (count := counts.get(lane, 0))}
     return model, ModelDepth(
         queued=sum(by_lane.values()),
-        running=int(running),
-        queued_work=int(work_ms) / 1000,
-        oldest_enqueued_at=_optional_int(oldest),
-        by_lane={lane: count for lane, count in by_lane.items() if count},
+        running=counts.get("running", 0),
+        queued_work=counts.get("work", 0) / 1000,
+        oldest_enqueued_at=min((int(at) for what, at in pairs(rest) if what == "oldest"), default=None),
+        by_lane=by_lane,
     )
 
 

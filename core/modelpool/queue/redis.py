@@ -92,7 +92,8 @@ class RedisQueue:
         models: list[str | int] = []
         for model in hot:
             models += [model.name, model.cap, "" if model.max_work is None else format(model.max_work, ".17g")]
-        answer = await self._run("claim", lease, slot, lease_ms, int(mixes), *models)
+        while (answer := await self._run("claim", lease, slot, lease_ms, int(mixes), *models)) == "reap":
+            await self.reap()
         return read_batch(lease, answer) if answer else None
 
     async def renew(self, lease: str, jobs: Sequence[str], lease_ms: int = 30_000) -> Renewal:

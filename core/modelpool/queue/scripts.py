@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-from modelpool.jobs import MAX_ATTEMPTS
+from modelpool.jobs import LANE_WEIGHT, MAX_ATTEMPTS
 from modelpool.queue.rules import (
     CACHE_MS,
     DEMAND_MS,
@@ -22,11 +22,12 @@ from modelpool.queue.rules import (
 
 CHUNK = 64
 """The most jobs that one script looks after besides its own."""
-TICKET_DIGITS = 12
-"""Zero-padded, so that tickets sort as text."""
+TICKET_DIGITS = 10
+"""Hexadecimal, zero-padded, so that tickets sort as text."""
 
 _CONSTANTS: dict[str, int | str] = {
     "LINES": "{'" + "','".join(LINES) + "'}",
+    "WEIGHT": "{" + ",".join(f"{lane}={weight}" for lane, weight in LANE_WEIGHT.items()) + "}",
     "MAX_ATTEMPTS": MAX_ATTEMPTS,
     "RECORD_MS": RECORD_MS,
     "SLACK_MS": HOUR_MS,

@@ -258,6 +258,16 @@ class TestDeadline:
         assert await queue.reap() == 200
         assert await queue.reap() == 0
 
+    async def test_a_claim_hands_out_no_job_whose_time_is_over_however_many_there_are(
+        self, queue: Queue, worker: Worker, clock: Clock
+    ) -> None:
+        for _ in range(200):
+            await queue.enqueue(new_job(deadline_ms=1000))
+        job = new_job()
+        await queue.enqueue(job)
+        clock.pass_seconds(1)
+        assert await worker.ids() == [job.id]
+
 
 class TestSameRequestAgain:
     async def repeated(self, queue: Queue, job: NewJob, outcome: Outcome) -> Enqueued:

@@ -1,6 +1,7 @@
 -- The next batch: the head of line over the hot models decides the key, paid before free.
 -- ARGV: lease, slot, lease ms, mixes ('1'), then name, cap and work limit (or empty) of each hot model.
--- Returns {now, id, body, lane, work, attempts, solo, enqueued, deadline, trace, id, …}, or nil.
+-- Returns {now, id, body, lane, work, attempts, solo, enqueued, deadline, trace, id, …}, nil when there is nothing to
+-- do, or 'reap' when the caller shall do that first.
 local lease, slot, lease_ms, mixes = unpack(ARGV, 2, 5)
 local answer = {now}
 
@@ -21,7 +22,9 @@ if taken then
   return answer[2] and answer
 end
 
-settle(CHUNK)
+-- Nobody is handed a job whose time is over. After an outage that may be more than one script should do.
+local _, more = settle(CHUNK)
+if more then return 'reap' end
 
 local function head_of_line()
   for _, line in ipairs(LINES) do
@@ -68,18 +71,18 @@ local function fill()
 end
 if head.solo ~= '1' then fill() end
 
-local ids = {}
+leave(batch)
+count(head, 'running', #batch)
+local ids, due = {}, {}
 for i, job in ipairs(batch) do
-  leave(job)
-  count(job, 'running', 1)
   change(job, {state = 'running', lease = lease, slot = slot, started = now, company = #batch})
-  call('ZADD', key('due'), math.min(now + lease_ms, job.deadline), job.id)
-  ids[i] = job.id
+  ids[i], due[2 * i - 1], due[2 * i] = job.id, math.min(now + lease_ms, job.deadline), job.id
   put(job)
 end
+call('ZADD', key('due'), unpack(due))
 -- V follows the heads only: a batch mate from far behind says nothing about how far the line has come.
-if first.tag > tonumber(call('HGET', key('clock'), first.line) or 0) then
-  call('HSET', key('clock'), first.line, first.tag)
+if first.tag > tonumber(call('HGET', key('tally'), first.line) or 0) then
+  call('HSET', key('tally'), first.line, first.tag)
 end
 call('SET', key('lease', lease), table.concat(ids, ' '), 'PX', lease_ms)
 return answer

@@ -12,7 +12,7 @@ local function promote(leader)
           local followers = key('followers', other, leader.id)
           if call('EXISTS', followers) == 1 then call('RENAME', followers, key('followers', other, heir.id)) end
         end
-        call('SET', key('flight', heir.digest), heir.id, 'PX', ttl_of(heir))
+        call('SET', flight(heir), heir.id, 'PX', ttl_of(heir))
         bill(heir)
         change(heir, {state = 'queued'})
         enter(heir)
@@ -20,7 +20,7 @@ local function promote(leader)
       end
     end
   end
-  call('DEL', key('flight', leader.digest))
+  call('DEL', flight(leader))
 end
 
 -- Followers of an ended leader end like it, a chunk at a time: while some are left, the leader stays due and the
@@ -54,16 +54,16 @@ end
 local function conclude(job, state, changes)
   local was = job.state
   call('ZREM', key('due'), job.id)
-  if was == 'queued' then leave(job) end
+  if was == 'queued' then leave({job}) end
   if was == 'running' then count(job, 'running', -1) end
-  local leader = call('GET', key('flight', job.digest))
+  local leader = call('GET', flight(job))
   if was == 'following' and leader then call('ZREM', key('followers', job.line, leader), member(job)) end
   changes.state, changes.finished = state, now
   change(job, changes)
   if state == 'failed' or state == 'expired' or (state == 'cancelled' and was ~= 'running') then refund(job) end
   if leader ~= job.id then return end
   if state == 'succeeded' or state == 'failed' then
-    call('DEL', key('flight', job.digest))
+    call('DEL', flight(job))
     share(job)
   else
     promote(job)
@@ -91,10 +91,11 @@ local function retry(job, failure)
 end
 
 -- Look after what is due, at most `limit` entries: lapsed leases, passed deadlines, followers of an ended leader.
--- Returns how many jobs changed their state.
+-- Returns how many jobs changed their state, and whether there were more than it looked at.
 local function settle(limit)
   local moved = 0
-  for _, id in ipairs(call('ZRANGEBYSCORE', key('due'), '-inf', now, 'LIMIT', 0, limit)) do
+  local due = call('ZRANGEBYSCORE', key('due'), '-inf', now, 'LIMIT', 0, limit)
+  for _, id in ipairs(due) do
     local job = read(id)
     if not job then
       call('ZREM', key('due'), id)
@@ -105,5 +106,5 @@ local function settle(limit)
       if now >= tonumber(job.deadline) then conclude(job, 'expired', {error = EXPIRED}) else retry(job, WORKER_LOST) end
     end
   end
-  return moved
+  return moved, #due == limit
 end

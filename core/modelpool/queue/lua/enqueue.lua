@@ -13,22 +13,21 @@ if idempotency ~= '' then
   end
 end
 
-local job = {id = id, seq = 1, enqueued = now, deadline = now + life, attempts = 0}
+local job = {seq = 1, enqueued = now, deadline = now + life, attempts = 0}
 for i = 8, #ARGV, 2 do job[ARGV[i]] = ARGV[i + 1] end
 local ttl = ttl_of(job)
 
 local cached = use_cache == '1' and call('GET', key('cache', job.digest))
-local leader = use_cache == '1' and not cached and call('GET', key('flight', job.digest))
+local leader = use_cache == '1' and not cached and call('GET', flight(job))
 leader = leader and read(leader)
 if cached then
   job.state, job.cached, job.result, job.finished = 'succeeded', '1', cached, now
 else
   job.state = leader and 'following' or 'queued'
-  job.ticket = string.format('%0' .. TICKET_DIGITS .. 'd', call('HINCRBY', key('clock'), 'ticket', 1))
-  keep(key('clock'), ttl)
+  job.ticket = string.format('%0' .. TICKET_DIGITS .. 'x', call('HINCRBY', key('tally'), 'ticket', 1))
   -- start = max(V, user_finish), where V is never ahead of the line that the job joins: that line may have stood
   -- still while others moved on, and a newcomer shall not wait for all of somebody's backlog.
-  local reached = tonumber(call('HGET', key('clock'), job.line) or 0)
+  local reached = tonumber(call('HGET', key('tally'), job.line) or 0)
   local head = tonumber(call('ZRANGE', key('line', job.line, job.model), 0, 0, 'WITHSCORES')[2] or reached)
   local debt = tonumber(call('GET', key('debt', job.line, job.subject)) or 0)
   job.tag = math.max(debt, math.min(reached, head))
@@ -40,6 +39,7 @@ for field, value in pairs(job) do
   fields[#fields + 1] = value
 end
 call('HSET', key('job', id), unpack(fields))
+job.id = id
 call('PEXPIRE', key('job', id), ttl)
 call('SET', key('body', id), body, 'PX', ttl)
 if idempotency ~= '' then call('SET', key('idempotency', idempotency), id .. ' ' .. fingerprint, 'PX', ttl) end
@@ -48,13 +48,13 @@ if cached then return {'cached', id, now, cached} end
 
 if leader then
   add(key('followers', job.line, leader.id), job.tag, member(job), ttl)
-  keep(key('flight', job.digest), ttl)
+  keep(flight(job), ttl)
   add(key('due'), job.deadline, id, ttl)
   -- The leader waits where the first of them all would.
   local line, tag = leader.line, tonumber(leader.tag)
   if (job.line == line and job.tag < tag) or (job.line == 'paid' and line == 'free') then
     local waits = leader.state == 'queued'
-    if waits then leave(leader) end
+    if waits then leave({leader}) end
     change(leader, {line = job.line, tag = job.tag})
     if waits then enter(leader) end
   end
@@ -62,13 +62,11 @@ if leader then
 end
 
 -- Who wants no cache follows nobody, and leads only where nobody does.
-if use_cache == '1' or call('EXISTS', key('flight', job.digest)) == 0 then
-  call('SET', key('flight', job.digest), id, 'PX', ttl)
+if use_cache == '1' or call('EXISTS', flight(job)) == 0 then
+  call('SET', flight(job), id, 'PX', ttl)
 end
 bill(job)
 enter(job)
-call('SADD', key('models'), job.model)
-keep(key('models'), ttl)
 demand(job.model)
 ring('operator', job.model)
 return {'queued', id, now, ahead(job)}

@@ -6,17 +6,18 @@
 --   line:<line>:<model>, batch:<line>:<key>, shape:<line>:<shape>
 --                  zset   queued jobs by virtual start time; a solo job stands in its line only
 --   due            zset   every live job by the time at which somebody must look at it (lease or deadline)
---   flight:<digest>       the job in flight that identical jobs follow
+--   flight:<digest>       the job in flight that identical jobs follow (half a digest tells them apart)
 --   followers:<line>:<id> zset   who follows it
---   clock          hash   tickets given out; per line the largest virtual start time claimed
 --   debt:<line>:<subject> the virtual time at which a user's next job may start
---   depth:<model>  hash   queued jobs per lane, work queued (ms), jobs running
+--   tally          hash   tickets given out; per line V, the largest virtual start time that was claimed as a head;
+--                         per model and lane jobs queued, per model work queued (ms) and jobs running
 -- A member of a zset is ticket .. id: equal starts are served in the order of arrival.
 
 local call = redis.call
 
 local function key(...) return KEYS[1] .. ':' .. table.concat({...}, ':') end
 local function member(job) return job.ticket .. job.id end
+local function flight(job) return key('flight', job.digest:sub(1, 32)) end
 local function id_of(name) return name:sub(TICKET_DIGITS + 1) end
 
 local now = tonumber(ARGV[1])
@@ -64,7 +65,7 @@ end
 
 local function ttl_of(job) return math.max(0, job.deadline - now) + RECORD_MS end
 
-local function count(job, field, amount) call('HINCRBY', key('depth', job.model), field, amount) end
+local function count(job, what, amount) call('HINCRBY', key('tally'), job.model .. ' ' .. what, amount) end
 
 local function milliseconds(seconds) return math.floor(seconds * 1000 + 0.5) end
 
@@ -78,19 +79,29 @@ local function enter(job)
   end
   count(job, job.lane, 1)
   count(job, 'work', milliseconds(job.work))
-  keep(key('depth', job.model), ttl)
+  keep(key('tally'), ttl)
   add(key('due'), job.deadline, job.id, ttl)
   ring('workers', job.model)
 end
 
-local function leave(job)
-  call('ZREM', key('line', job.line, job.model), member(job))
-  if job.solo ~= '1' then
-    call('ZREM', key('batch', job.line, job.key), member(job))
-    call('ZREM', key('shape', job.line, job.shape), member(job))
+-- Step out of line, a whole batch in few calls: all members are of one model.
+local function leave(jobs)
+  local gone, counts = {}, {work = 0}
+  local function drop(name, job)
+    gone[name] = gone[name] or {}
+    table.insert(gone[name], member(job))
   end
-  count(job, job.lane, -1)
-  count(job, 'work', -milliseconds(job.work))
+  for _, job in ipairs(jobs) do
+    drop(key('line', job.line, job.model), job)
+    if job.solo ~= '1' then
+      drop(key('batch', job.line, job.key), job)
+      drop(key('shape', job.line, job.shape), job)
+    end
+    counts[job.lane] = (counts[job.lane] or 0) - 1
+    counts.work = counts.work - milliseconds(job.work)
+  end
+  for name, members in pairs(gone) do call('ZREM', name, unpack(members)) end
+  for what, amount in pairs(counts) do count(jobs[1], what, amount) end
 end
 
 -- How many jobs start before this one; false when it does not stand in line.
@@ -106,7 +117,7 @@ end
 local function bill(job)
   local debt = key('debt', job.line, job.subject)
   local start = math.max(job.tag, tonumber(call('GET', debt) or 0))
-  call('SET', debt, string.format('%.17g', start + job.work / job.weight), 'KEEPTTL')
+  call('SET', debt, string.format('%.17g', start + job.work / WEIGHT[job.lane]), 'KEEPTTL')
   keep(debt, ttl_of(job) - RECORD_MS)
 end
 
