@@ -14,6 +14,7 @@ from redis.exceptions import MasterDownError, OutOfMemoryError, ReadOnlyError, R
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from modelpool.errors import InvalidInput, QueueUnavailable
+from modelpool.queue.cancellation import make_cancellable
 
 OLDEST_REDIS = (6, 2)
 _REFUSALS = ("OOM", "MISCONF", "NOREPLICAS", "LOADING", "READONLY", "MASTERDOWN", "BUSY ")
@@ -40,6 +41,7 @@ async def connect(url: str, *, max_connections: int = 32) -> Redis:
         retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 4),
         retry_on_error=[RedisConnectionError, RedisTimeoutError, OSError],
     )
+    make_cancellable(pool)
     client = Redis.from_pool(pool)
     try:
         with unavailable():
