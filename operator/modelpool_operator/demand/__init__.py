@@ -1,0 +1,1 @@
+"""How much each model is asked for, whatever the source."""

@@ -1,0 +1,255 @@
+"""One pool's loop: observe, plan, apply. Level-triggered: each round looks at everything, so that no lost event matters.
+
+A round comes at once when a bell rings for a model that nobody serves or a worker comes or goes, soon while something is
+under way, and otherwise every few seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import cast
+
+from modelpool.board import Board
+from modelpool.errors import QueueUnavailable, Unavailable
+from modelpool.metrics import OperatorMetrics
+from modelpool.queue.port import Queue
+from modelpool.resources.catalog import pool_ref, slot_name
+from modelpool_operator.demand.port import Demand, DemandSource
+from modelpool_operator.history import History
+from modelpool_operator.notices import Notices
+from modelpool_operator.observe import Observation, snapshot_of
+from modelpool_operator.planner import Move, Plan, Snapshot, plan
+from modelpool_operator.pool_file import PoolFile
+from modelpool_operator.status import Account, Trouble, status_of
+from modelpool_operator.workers import Workers
+
+log = logging.getLogger(__name__)
+
+BUSY_SECONDS = 0.25
+"""Between rounds while workers start, models load or misses wait: nobody rings when that is done."""
+SOON_SECONDS = 0.5
+"""After a bell about a model that is served already: its queue may have become long."""
+REST_SECONDS = 2.0
+"""Between rounds otherwise."""
+LEAST_SECONDS = 0.02
+"""Between any two rounds: bells come by the hundred."""
+AWAY_SECONDS = 1.0
+"""Between attempts while Redis is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the loop works with. ``now`` gives Unix milliseconds."""
+
+    file: PoolFile
+    board: Board
+    queue: Queue
+    demand: DemandSource
+    workers: Workers
+    metrics: OperatorMetrics
+    now: Callable[[], int]
+
+
+class Reconciler:
+    """Keeps one pool, from :meth:`run` until that is cancelled."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._name = str(pool_ref(parts.file.pool))
+        self._notices = Notices(parts.board)
+        self._history = History()
+        self._epoch = 0
+        self._demand = Demand()
+        self._demand_trouble: str | None = None
+        self._demand_at: int | None = None
+        self._settled = False
+        """Every slot's assignment has been on record."""
+        self._served: frozenset[str] = frozenset()
+        self._missed: frozenset[str] = frozenset()
+        self._told: dict[tuple[str, str | None], str] = {}
+        self._wake = asyncio.Event()
+        self._round_at = parts.now()
+
+    async def run(self) -> None:
+        """Take over from whoever was in charge, and keep the pool for ever.
+
+        :raises StaleEpoch: within an exception group, when a newer operator is in charge.
+        """
+        self._epoch = await self._take_epoch()
+        log.info("in charge", extra={"epoch": self._epoch})
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen())
+            group.create_task(self._parts.workers.run(self._epoch, lambda: self._parts.file.pool, self._wake.set))
+            group.create_task(self._rounds())
+
+    def unhealthy(self) -> str | None:
+        """Why this process should be restarted, or None. That Redis is away is no reason."""
+        silent = (self._parts.now() - self._round_at) / 1000
+        return f"no round for {silent:.0f} s" if silent > 30 else None
+
+    async def _take_epoch(self) -> int:
+        """One more than any before, also than workers remember where Redis has lost the record."""
+        while True:
+            try:
+                beats = await self._parts.board.heartbeats(self._slots())
+                return await self._parts.board.take_epoch(max((beat.epoch for beat in beats.values()), default=0))
+            except QueueUnavailable as error:
+                log.warning("waiting for Redis", extra={"reason": error.message})
+                self._round_at = self._parts.now()
+                await asyncio.sleep(AWAY_SECONDS)
+
+    # --- when -----------------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        """Hear the queue's bells for ever."""
+        loop = asyncio.get_running_loop()
+        soon: asyncio.TimerHandle | None = None
+        bells = cast("AsyncGenerator[str, None]", self._parts.queue.wakeups("operator"))
+        async with aclosing(bells) as rings:
+            async for about in rings:
+                if about not in self._served:
+                    self._wake.set()
+                elif soon is None or soon.when() <= loop.time():
+                    soon = loop.call_later(SOON_SECONDS, self._wake.set)
+
+    async def _rounds(self) -> None:
+        away = False
+        while True:
+            self._wake.clear()
+            self._round_at = self._parts.now()
+            try:
+                delay = await self.round()
+                if away:
+                    log.info("Redis answers again")
+                away = False
+            except QueueUnavailable as error:
+                if not away:
+                    log.warning("Redis is away; nothing changes until it is back", extra={"reason": error.message})
+                away, delay = True, AWAY_SECONDS
+                self._notices.forget()
+            await asyncio.sleep(LEAST_SECONDS)
+            try:
+                async with asyncio.timeout(delay):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    # --- what -----------------------------------------------------------------------------------------------------
+
+    async def round(self) -> float:
+        """Observe, plan, apply. Returns after how many seconds to look again at the latest.
+
+        :raises StaleEpoch: a newer operator is in charge.
+        :raises QueueUnavailable: Redis is away.
+        """
+        started = time.perf_counter()
+        if self._parts.file.refresh():
+            self._tell_of_file()
+        pool = self._parts.file.pool
+        seen = await self._observe()
+        if self._settled and len(seen.assignments) < len(self._slots()):
+            log.warning("Redis has lost documents; they are published again")
+            self._notices.forget()
+        if await self._notices.publish_catalog(pool, self._epoch, seen.now):
+            log.info("catalog published", extra={"generation": pool.metadata.generation})
+        snapshot = snapshot_of(pool, seen, self._history)
+        planned = plan(snapshot)
+        async for move in self._notices.assign(planned, seen.assignments, self._epoch):
+            self._tell_of_move(move)
+        self._settled = True
+        self._tell_of_waiting(planned)
+        self._note(snapshot, planned)
+        trouble = Trouble(self._parts.file.problem, self._parts.workers.trouble, self._demand_trouble)
+        account = Account(pool, self._epoch, seen, snapshot, planned, trouble)
+        status = status_of(account, self._notices.latest)
+        owed = await self._notices.tell(status, int(pool.spec.rebalance.interval_seconds * 1000))
+        self._parts.metrics.reconcile.labels(self._name).observe(time.perf_counter() - started)
+        delay = self._delay(snapshot, planned)
+        return delay if owed is None else min(delay, owed / 1000)
+
+    async def _observe(self) -> Observation:
+        board, slots = self._parts.board, self._slots()
+        now = self._parts.now()
+        interval = self._parts.file.pool.spec.rebalance.interval_seconds * 1000
+        if self._demand_at is None or now - self._demand_at >= interval:
+            await self._read_demand(now)
+        heartbeats, assignments, depths = await asyncio.gather(
+            board.heartbeats(slots), board.assignments(slots), self._parts.queue.depths()
+        )
+        return Observation(now, heartbeats, assignments, depths, self._demand, self._parts.workers.observed)
+
+    async def _read_demand(self, now: int) -> None:
+        """The last figures stay in force while the source is away."""
+        try:
+            self._demand = await self._parts.demand.read(now, self._parts.file.pool.spec.rebalance.window_seconds)
+            self._demand_trouble = None
+        except Unavailable as error:
+            self._demand_trouble = error.message
+        self._demand_at = now
+
+    def _delay(self, snapshot: Snapshot, planned: Plan) -> float:
+        rest = min(REST_SECONDS, snapshot.rules.interval_seconds)
+        coming = any(slot.starting for slot in snapshot.slots)
+        loading = any(
+            slot.alive and set(target.hot) - set(slot.hot)
+            for slot, target in zip(snapshot.slots, planned.targets, strict=True)
+        )
+        if coming or loading or any(held.demanded for held in planned.held):
+            return min(BUSY_SECONDS, rest)
+        return min(SOON_SECONDS, rest) if any(model.queued for model in snapshot.models) else rest
+
+    def _slots(self) -> list[str]:
+        pool = self._parts.file.pool
+        return [slot_name(pool.metadata.name, tier.name, i) for tier in pool.spec.tiers for i in range(tier.slots)]
+
+    # --- telling --------------------------------------------------------------------------------------------------
+
+    def _note(self, snapshot: Snapshot, planned: Plan) -> None:
+        living = {slot.name for slot in snapshot.slots if slot.alive}
+        self._served = frozenset(name for target in planned.targets if target.slot in living for name in target.hot)
+        missed = frozenset(planned.misses)
+        for model in missed - self._missed:
+            self._parts.metrics.demand_misses.labels(self._name, model).inc()
+        self._missed = missed
+
+    def _tell_of_move(self, move: Move) -> None:
+        self._parts.metrics.moves.labels(self._name, move.reason.value).inc()
+        log.info(
+            "%s %s",
+            move.action.value,
+            move.model,
+            extra={
+                "slot": move.slot,
+                "model": move.model,
+                "action": move.action.value,
+                "reason": move.reason.value,
+                "why": move.sentence,
+                "score": move.score,
+                "runner_up": move.runner_up,
+                "after_batch": move.after_batch,
+            },
+        )
+
+    def _tell_of_waiting(self, planned: Plan) -> None:
+        """Once for each new reason."""
+        told = {(held.model, held.slot): held.reason.value for held in planned.held}
+        for held in planned.held:
+            key = (held.model, held.slot)
+            if self._told.get(key) != told[key]:
+                extra = {"model": held.model, "slot": held.slot, "reason": held.reason.value}
+                log.log(logging.INFO if held.demanded else logging.DEBUG, held.sentence, extra=extra)
+        self._told = told
+
+    def _tell_of_file(self) -> None:
+        file = self._parts.file
+        if file.problem is not None:
+            log.error("the pool file's last change is not in force", extra={"reason": file.problem})
+        else:
+            log.info("the pool has changed", extra={"generation": file.pool.metadata.generation})
+            self._settled = False
+            self._parts.workers.changed()

@@ -1,0 +1,1 @@
+"""What brings workers to life: a local supervisor here, and others behind the same protocol."""

@@ -1,0 +1,257 @@
+"""What the operator says of its pool: a pure function of what it saw, what it planned and what it said before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from modelpool.resources.quantity import format_bytes
+from modelpool.resources.spec import ModelPool, Policy
+from modelpool.resources.status import Condition, GpuStatus, ModelPoolStatus, ModelState, ModelStatus
+from modelpool.slots import SlotPhase
+from modelpool_operator.observe import Observation
+from modelpool_operator.planner import Action, HeldReason, ModelFacts, Plan, SlotFacts, Snapshot
+
+SERIOUS = frozenset({HeldReason.LOAD_BACK_OFF, HeldReason.LARGER_THAN_SLOT, HeldReason.NO_WORKER})
+"""Reasons for which a wish waits that somebody should look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is wrong around the operator itself, one sentence each."""
+
+    pool_file: str | None = None
+    runtime: str | None = None
+    demand: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Everything a status tells about."""
+
+    pool: ModelPool
+    epoch: int
+    seen: Observation
+    snapshot: Snapshot
+    plan: Plan
+    trouble: Trouble
+
+
+def status_of(account: Account, previous: ModelPoolStatus | None) -> ModelPoolStatus:
+    """The whole status. ``previous`` gives the moments since which things are as they are."""
+    gpus = _gpus(account, previous)
+    models = tuple(_model_status(account, model) for model in account.snapshot.models)
+    return ModelPoolStatus(
+        observed_generation=account.pool.metadata.generation,
+        epoch=account.epoch,
+        slots=len(gpus),
+        ready_slots=sum(gpu.phase is SlotPhase.READY for gpu in gpus),
+        hot_models=sum(model.state is ModelState.HOT for model in models),
+        queued=sum(model.queued for model in models),
+        conditions=_conditions(account, gpus, models, previous),
+        gpus=gpus,
+        models=models,
+        updated_at=account.seen.now,
+    )
+
+
+# --- slots --------------------------------------------------------------------------------------------------------
+
+
+def _gpus(account: Account, previous: ModelPoolStatus | None) -> tuple[GpuStatus, ...]:
+    before = {gpu.slot: gpu for gpu in previous.gpus} if previous is not None else {}
+    planned = {target.slot: target.hot for target in account.plan.targets}
+    why: dict[str, str] = {}
+    for held in account.plan.held:
+        if held.slot is not None:
+            why.setdefault(held.slot, held.sentence)
+    for move in account.plan.moves:
+        if move.action is Action.LOAD or move.slot not in why:
+            why[move.slot] = move.sentence
+    gpus = []
+    for slot in account.snapshot.slots:
+        gpu = _gpu(account, slot, planned[slot.name], why.get(slot.name, ""))
+        old = before.get(slot.name)
+        if old is not None:
+            # A slot keeps its reason until it has arrived.
+            arriving = bool(set(gpu.planned) - set(gpu.hot))
+            reason = gpu.reason or (old.reason if arriving and old.planned == gpu.planned else "")
+            same = (old.phase, old.hot) == (gpu.phase, gpu.hot)
+            gpu = gpu.model_copy(update={"reason": reason, "since": old.since if same else gpu.since})
+        gpus.append(gpu)
+    return tuple(gpus)
+
+
+def _gpu(account: Account, slot: SlotFacts, planned: tuple[str, ...], why: str) -> GpuStatus:
+    heartbeat, found = account.seen.heartbeats.get(slot.name), account.seen.runtime.get(slot.name)
+    phase = _phase(account, slot)
+    trouble = found.reason if found is not None and phase is not SlotPhase.READY else ""
+    if not trouble and heartbeat is not None and heartbeat.error is not None:
+        trouble = heartbeat.error.message
+    if not trouble and heartbeat is not None and heartbeat.failed:
+        model, failure = min(heartbeat.failed.items())
+        trouble = f"{model} could not be loaded: {failure.message}"
+    return GpuStatus(
+        slot=slot.name,
+        tier=slot.tier,
+        node=found.node if found is not None else "",
+        uuid=heartbeat.uuid if heartbeat is not None else "",
+        pod=found.pod if found is not None else "",
+        phase=phase,
+        hot=tuple(sorted(slot.hot)),
+        warm=tuple(sorted(slot.warm)),
+        planned=planned,
+        reason=trouble or why,
+        since=account.seen.now,
+    )
+
+
+def _phase(account: Account, slot: SlotFacts) -> SlotPhase:
+    """The runtime knows about processes, the heartbeat whether one of them serves."""
+    heartbeat, found = account.seen.heartbeats.get(slot.name), account.seen.runtime.get(slot.name)
+    if heartbeat is not None and heartbeat.draining:
+        return SlotPhase.DRAINING
+    if found is None:
+        return SlotPhase.READY if slot.alive else SlotPhase.PENDING
+    if found.phase in (SlotPhase.STARTING, SlotPhase.READY):
+        return SlotPhase.READY if slot.alive else SlotPhase.STARTING
+    return found.phase
+
+
+# --- models -------------------------------------------------------------------------------------------------------
+
+
+def _model_status(account: Account, model: ModelFacts) -> ModelStatus:
+    slots = [slot for slot in account.snapshot.slots if slot.alive]
+    failures = [failure for failure in account.snapshot.failed if failure.model == model.name]
+    return ModelStatus(
+        name=model.name,
+        tier=model.tier,
+        state=_model_state(account, model, slots, failed=bool(failures)),
+        replicas=sum(model.name in slot.hot for slot in slots),
+        queued=model.queued,
+        per_minute=_two_digits(account.seen.demand.recent.get(model.name, 0.0) * 60),
+        forecast_per_minute=_two_digits(model.rate * 60),
+        weights=format_bytes(model.weights),
+        load_seconds=_measured_load(account, model),
+        last_failure=failures[-1].message if failures else None,
+    )
+
+
+def _model_state(account: Account, model: ModelFacts, slots: list[SlotFacts], *, failed: bool) -> ModelState:
+    living = {slot.name for slot in slots}
+    if any(model.name in slot.hot for slot in slots):
+        return ModelState.HOT
+    if any(model.name in target.hot for target in account.plan.targets if target.slot in living):
+        return ModelState.LOADING
+    if failed:
+        return ModelState.FAILED
+    return ModelState.WARM if any(model.name in slot.warm for slot in slots) else ModelState.COLD
+
+
+def _measured_load(account: Account, model: ModelFacts) -> float | None:
+    """The expected load, once any worker has measured one: from host RAM if that has been seen, else from disk."""
+    measured = [h.measured[model.name] for h in account.seen.heartbeats.values() if model.name in h.measured]
+    if any(figures.warm_to_hot_seconds is not None for figures in measured):
+        return _two_digits(model.warm_load)
+    if any(figures.cold_to_hot_seconds is not None for figures in measured):
+        return _two_digits(model.cold_load)
+    return None
+
+
+def _two_digits(value: float) -> float:
+    """Traffic as people read it; figures that differ in the third digit are no news."""
+    return float(f"{value:.2g}")
+
+
+# --- conditions ---------------------------------------------------------------------------------------------------
+
+
+def _conditions(
+    account: Account,
+    gpus: tuple[GpuStatus, ...],
+    models: tuple[ModelStatus, ...],
+    previous: ModelPoolStatus | None,
+) -> tuple[Condition, ...]:
+    before = {condition.type: condition for condition in previous.conditions} if previous is not None else {}
+    moment = datetime.fromtimestamp(account.seen.now / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    found = (
+        ("Ready", *_ready(account, gpus)),
+        ("Progressing", *_progressing(account, gpus)),
+        ("Degraded", *_degraded(account, gpus, models)),
+        ("DemandSourceAvailable", *_demand_source(account)),
+    )
+    conditions = []
+    for kind, is_true, reason, message in found:
+        status, old = str(is_true), before.get(kind)
+        since = old.last_transition_time if old is not None and old.status == status else moment
+        conditions.append(
+            Condition(
+                type=kind,
+                status=status,
+                reason=reason,
+                message=message,
+                observed_generation=account.pool.metadata.generation,
+                last_transition_time=since,
+            )
+        )
+    return tuple(conditions)
+
+
+def _ready(account: Account, gpus: tuple[GpuStatus, ...]) -> tuple[bool, str, str]:
+    waiting = [gpu.slot for gpu in gpus if gpu.phase is not SlotPhase.READY]
+    if waiting:
+        return False, "SlotsNotReady", f"{len(waiting)} of {len(gpus)} slots have no running worker: {_list(waiting)}."
+    always = {tier.name: tier.models for tier in account.pool.spec.tiers if tier.policy is Policy.ALWAYS}
+    lacking = [gpu.slot for gpu in gpus if {m.name for m in always.get(gpu.tier, ())} - set(gpu.hot)]
+    if lacking:
+        return False, "ModelsNotHot", f"{len(lacking)} slots of Always tiers lack a model: {_list(lacking)}."
+    return True, "Serving", "All slots are ready and hold what they must."
+
+
+def _progressing(account: Account, gpus: tuple[GpuStatus, ...]) -> tuple[bool, str, str]:
+    starting = [gpu.slot for gpu in gpus if gpu.phase is SlotPhase.STARTING]
+    if starting:
+        return True, "Starting", f"Workers are starting: {_list(starting)}."
+    loading = [gpu.slot for gpu in gpus if gpu.phase is SlotPhase.READY and set(gpu.planned) - set(gpu.hot)]
+    if loading:
+        return True, "Loading", f"Models are being loaded in {_list(loading)}."
+    return False, "AtRest", "Every slot holds what it was told to hold."
+
+
+def _degraded(account: Account, gpus: tuple[GpuStatus, ...], models: tuple[ModelStatus, ...]) -> tuple[bool, str, str]:
+    return next(_troubles(account, gpus, models), (False, "AsExpected", "Nothing stands in the way."))
+
+
+def _troubles(
+    account: Account, gpus: tuple[GpuStatus, ...], models: tuple[ModelStatus, ...]
+) -> Iterator[tuple[bool, str, str]]:
+    """In the order in which somebody should look at them."""
+    if account.trouble.pool_file is not None:
+        yield True, "InvalidSpec", f"The last change is not in force: {account.trouble.pool_file}"
+    if account.trouble.runtime is not None:
+        yield True, "RuntimeUnavailable", account.trouble.runtime
+    for gpu in gpus:
+        if gpu.phase in (SlotPhase.FAILED, SlotPhase.RESTARTING):
+            yield True, "SlotFailed", f"{gpu.slot}: {gpu.reason or 'its worker has ended'}"
+    for model in models:
+        if model.state is ModelState.FAILED:
+            yield True, "LoadFailed", f"{model.name} could not be loaded: {model.last_failure}"
+    starting = {gpu.slot for gpu in gpus if gpu.phase is SlotPhase.STARTING}
+    for held in account.plan.held:
+        if held.demanded and held.reason in SERIOUS and held.slot not in starting:
+            yield True, held.reason.value, held.sentence
+
+
+def _demand_source(account: Account) -> tuple[bool, str, str]:
+    if account.trouble.demand is not None:
+        return False, "Unavailable", account.trouble.demand
+    if not account.seen.demand.source:
+        return False, "NotReadYet", "Demand has not been read yet."
+    return True, "Available", f"Demand comes from {account.seen.demand.source}."
+
+
+def _list(names: list[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

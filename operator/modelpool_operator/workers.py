@@ -1,0 +1,80 @@
+"""Keeps the runtime told which workers shall exist, and remembers what it answered. Never in the way of a demand miss."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from modelpool.resources.catalog import pool_ref, slots_of
+from modelpool.resources.spec import ModelPool
+from modelpool.slots import DesiredSlot, DesiredSlots, ObservedSlot
+from modelpool_operator.runtimes.port import Runtime, RuntimeUnavailable
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+
+
+def desired_slots(pool: ModelPool, epoch: int) -> DesiredSlots:
+    """All workers that a pool shall have."""
+    return DesiredSlots(
+        pool=str(pool_ref(pool)),
+        epoch=epoch,
+        slots=tuple(
+            DesiredSlot(
+                slot=slot.slot,
+                tier=slot.tier,
+                device=pool.spec.worker.device.value,
+                vram_bytes=slot.vram_bytes,
+                host_memory_bytes=slot.host_memory_bytes,
+            )
+            for tier in pool.spec.tiers
+            for slot in slots_of(pool, tier)
+        ),
+    )
+
+
+class Workers:
+    """What the runtime last said of each slot."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._news = asyncio.Event()
+        self.observed: Mapping[str, ObservedSlot] = {}
+        self.trouble: str | None = None
+        """Why the runtime could not be reached, while it cannot."""
+
+    def changed(self) -> None:
+        """Tell the runtime now: the pool has changed."""
+        self._news.set()
+
+    async def run(self, epoch: int, pool: Callable[[], ModelPool], notify: Callable[[], None]) -> None:
+        """Ask once a second, for ever; ``notify`` is called when the answer is news."""
+        try:
+            while True:
+                self._news.clear()
+                if await self._look(desired_slots(pool(), epoch)):
+                    notify()
+                try:
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._news.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            await self._runtime.close()
+
+    async def _look(self, desired: DesiredSlots) -> bool:
+        before = (self.observed, self.trouble)
+        try:
+            answer = await self._runtime.apply(desired)
+        except RuntimeUnavailable as error:
+            self.trouble = error.message
+        else:
+            self.observed, self.trouble = {slot.slot: slot for slot in answer.slots}, None
+        if self.trouble != before[1]:
+            if self.trouble is None:
+                log.info("the runtime answers again")
+            else:
+                log.warning("the runtime is away", extra={"reason": self.trouble})
+        return (self.observed, self.trouble) != before
