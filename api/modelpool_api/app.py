@@ -14,7 +14,7 @@ from modelpool_api.body_limit import BodyLimit
 from modelpool_api.context import Context
 from modelpool_api.outcomes import Outcomes
 from modelpool_api.routes import health, jobs, models, page, results, streams
-from modelpool_api.schemas import Problem
+from modelpool_api.schemas import JobBody, Problem
 
 log = logging.getLogger(__name__)
 
@@ -51,21 +51,22 @@ def create_app(context: Context) -> FastAPI:
     problems.install(app)
     for surface in (jobs, streams, results, models, health, page):
         app.include_router(surface.router)
-    _add_schema(app)
+    _add_schemas(app)
     return app
 
 
-def _add_schema(app: FastAPI) -> None:
-    """Name the problem's schema in the document: routes only refer to it."""
+def _add_schemas(app: FastAPI) -> None:
+    """Define the schemas that routes only refer to, because they read bodies and write answers themselves."""
     generate = app.openapi
 
     def openapi() -> dict[str, object]:
         document = generate()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        if "Problem" not in schemas:
-            shape = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas |= shape.pop("$defs", {})
-            schemas["Problem"] = shape
+        for model in (JobBody, Problem):
+            if model.__name__ not in schemas:
+                shape = model.model_json_schema(ref_template="#/components/schemas/{model}")
+                schemas |= shape.pop("$defs", {})
+                schemas[model.__name__] = shape
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document

@@ -47,7 +47,7 @@ def normalise(data: bytes, max_pixels: int) -> bytes:
             bare = Image.frombytes("RGB", plain.size, plain.tobytes())
     except InvalidInput:
         raise
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InvalidInput(f"the image has too many pixels; at most {max_pixels} are taken", param="image") from error
     except Exception as error:
         # Decoders raise many kinds (OSError, SyntaxError, struct.error, ValueError …) for broken files.

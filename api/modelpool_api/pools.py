@@ -26,6 +26,7 @@ from modelpool_api.waiting import Waiting
 
 log = logging.getLogger(__name__)
 
+_LOOK_SECONDS = 0.25
 Connect = Callable[[], Awaitable[Redis]]
 
 
@@ -89,7 +90,7 @@ class Pools:
         self._listeners: dict[str, asyncio.Task[None]] = {}
         self._refreshing = asyncio.Lock()
         self._connecting = asyncio.Lock()
-        self._refreshed = float("-inf")
+        self._looked = float("-inf")
         self.failure: ModelpoolError | None = QueueUnavailable("Redis has not been reached yet; try again")
         """Why the last refresh did not work, None when it did."""
 
@@ -120,7 +121,9 @@ class Pools:
         try:
             return find_model(name, self.all())
         except ModelNotFound:
-            if self._age() > 0.25:
+            # Whoever asks for models that do not exist makes us look only so often.
+            if time.monotonic() - self._looked > _LOOK_SECONDS:
+                self._looked = time.monotonic()
                 await self.refresh()
                 return find_model(name, self.all())
             if self.failure is not None:
@@ -145,25 +148,18 @@ class Pools:
 
     # --- refreshing -----------------------------------------------------------------------------------------------
 
-    def _age(self) -> float:
-        return time.monotonic() - self._refreshed
-
     async def refresh(self) -> None:
         """Read the list of pools and a snapshot of each.
 
         :raises QueueUnavailable: Redis is away; the old snapshots stay.
         """
-        before = self._refreshed
         async with self._refreshing:
-            if self._refreshed != before:
-                return  # somebody did it while we waited
             try:
                 await self._refresh(await self.client())
             except ModelpoolError as error:
                 self.failure = error
                 raise
             self.failure = None
-            self._refreshed = time.monotonic()
 
     async def _refresh(self, client: Redis) -> None:
         with unavailable():

@@ -17,7 +17,7 @@ from modelpool_api.preferences import MAX_WAIT, preferred_wait
 from modelpool_api.problems import responses
 from modelpool_api.routes.examples import JOB_EXAMPLE, REQUEST_EXAMPLES
 from modelpool_api.routes.process import Asker, Counted, Process, Root
-from modelpool_api.schemas import JobBody, JobView
+from modelpool_api.schemas import JobView
 from modelpool_api.views import job_view
 
 router = APIRouter(tags=["jobs"])
@@ -33,7 +33,7 @@ _BODY: dict[str, Any] = {
         "required": True,
         "content": {
             "application/json": {
-                "schema": JobBody.model_json_schema(ref_template="#/components/schemas/{model}"),
+                "schema": {"$ref": "#/components/schemas/JobBody"},
                 "examples": REQUEST_EXAMPLES,
             },
             "multipart/form-data": {
@@ -127,7 +127,7 @@ async def read(id: JobId, context: Process, root: Root, wait: WaitQuery = 0) -> 
     "/v1/jobs/{id}",
     summary="Cancel a job",
     response_model=JobView,
-    responses={200: {"description": "The job, cancelled."}, **responses(404, 409, 503)},
+    responses={200: {"description": "The job, cancelled."}, **responses(404, 409, 422, 503)},
 )
 async def cancel(id: JobId, context: Process, root: Root) -> Response:
     """Cancel a job that has not ended. A running one is stopped, or its picture discarded."""

@@ -28,7 +28,7 @@ async def models(context: Process) -> Response:
     return Response(body, headers=_HEADERS, media_type="application/json")
 
 
-@router.get("/v1/models/{name:path}", summary="One model", response_model=ModelView, responses=responses(404, 503))
+@router.get("/v1/models/{name:path}", summary="One model", response_model=ModelView, responses=responses(404, 422, 503))
 async def model(name: Name, context: Process) -> Response:
     """A model by its name, or by `pool/model`."""
     pool, found = await context.pools.find_model(name)

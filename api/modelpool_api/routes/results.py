@@ -7,10 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
+from modelpool.errors import InvalidInput
 from modelpool.store.keys import content_type
 from modelpool.store.sweep import RESULT_LIFE_MS
 from modelpool_api.byte_ranges import Unsatisfiable, matches, parse_range
-from modelpool_api.problems import responses
+from modelpool_api.problems import problem_response, responses
 from modelpool_api.routes.process import Process
 
 router = APIRouter(tags=["results"])
@@ -19,16 +20,24 @@ Name = Annotated[str, Path(max_length=200, description="From the job's `result.u
 _BYTES = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/png", "image/webp", "video/mp4")}
 
 
-@router.api_route(
+class RangeOutside(InvalidInput):
+    """The range lies outside of the file."""
+
+    code = "range_not_satisfiable"
+    status = 416
+    title = "Range not satisfiable"
+
+
+@router.head("/v1/results/{name}", include_in_schema=False)
+@router.get(
     "/v1/results/{name}",
-    methods=["GET", "HEAD"],
     summary="Fetch a finished file",
     response_class=Response,
     responses={
         200: {"description": "The file.", "content": _BYTES},
         206: {"description": "The bytes that `Range` asks for."},
         304: {"description": "`If-None-Match` names this file: it has not changed, it never does."},
-        **responses(404, 416, 503),
+        **responses(404, 416, 422, 503),
     },
 )
 async def result(
@@ -66,7 +75,9 @@ async def result(
     try:
         part = parse_range(asked, len(data))
     except Unsatisfiable:
-        return Response(status_code=416, headers={"Content-Range": f"bytes */{len(data)}"})
+        refusal = problem_response(RangeOutside(f"the file has {len(data)} bytes", param="Range"), request.url.path)
+        refusal.headers["Content-Range"] = f"bytes */{len(data)}"
+        return refusal
     if part is None:
         return Response(data, headers=headers, media_type=media_type)
     first, last = part

@@ -39,7 +39,7 @@ GOING_AWAY = 1001
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
         204: {"description": "`Last-Event-ID` has seen the end: there is nothing more to come."},
-        **responses(404, 503),
+        **responses(404, 422, 503),
     },
 )
 async def events(

@@ -1,0 +1,134 @@
+"""Input images: by job, by base64, by upload."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import pytest
+from PIL import Image
+
+from support.pictures import picture
+from support.running_api import Api
+
+
+@pytest.fixture
+def redis_url(redis_url_any: str) -> str:
+    """Nothing here can depend on Redis's version."""
+    return redis_url_any
+
+
+async def stored(api: Api, job: str) -> Image.Image:
+    record = await api.queue.get(job)
+    assert record.request.input is not None
+    return Image.open(io.BytesIO(await api.context.store.get(record.request.input)))
+
+
+async def finished_picture(api: Api) -> str:
+    job = await api.submit()
+    await api.worker.finish(await api.worker.claim(), picture("PNG", (64, 64), "blue"))
+    return job
+
+
+async def test_the_result_of_a_job_becomes_a_video(api: Api) -> None:
+    first = await finished_picture(api)
+    answer = await api.http.post("/v1/jobs", json={"model": "clips", "image": {"job": first}, "frames": 12})
+    job = answer.json()
+    assert (answer.status_code, job["task"]) == (202, "ImageToVideo")
+    assert (await stored(api, job["id"])).getpixel((0, 0)) == (0, 0, 255)
+    await api.worker.finish(await api.worker.claim())
+    shown = await api.job(job["id"])
+    assert shown["result"]["contentType"] == "video/mp4"  # type: ignore[index]
+    assert shown["result"]["frames"] == 12  # type: ignore[index]
+
+    video_as_input = await api.http.post("/v1/jobs", json={"model": "clips", "image": {"job": job["id"]}})
+    assert video_as_input.status_code == 422
+    assert "made a video" in video_as_input.json()["detail"]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("prefix", ["", "data:image/whatever;base64,"])
+async def test_base64_is_taken_with_or_without_a_data_url(api: Api, kind: str, prefix: str) -> None:
+    text = prefix + base64.b64encode(picture(kind)).decode()
+    job = await api.submit(image={"base64": text}, strength=0.4)
+    assert (await api.queue.get(job)).request.strength == 0.4
+    assert (await stored(api, job)).format == "PNG"
+
+
+async def test_a_file_is_taken_with_the_fields_as_text(api: Api) -> None:
+    fields = {
+        "model": "shapes",
+        "prompt": "the same in snow",
+        "steps": "2",
+        "seed": "9",
+        "guidance": "1.5",
+        "style": "",
+    }
+    answer = await api.http.post("/v1/jobs", data=fields, files={"image": ("me.jpg", picture("JPEG"), "text/html")})
+    assert answer.status_code == 202, answer.text
+    request = (await api.queue.get(answer.json()["id"])).request
+    assert (request.task.value, request.steps, request.seed, request.guidance) == ("ImageToImage", 2, 9, 1.5)
+    assert request.prompt == "the same in snow"
+
+
+async def test_a_form_without_a_file_names_a_job(api: Api) -> None:
+    first = await finished_picture(api)
+    answer = await api.http.post("/v1/jobs", files={"model": (None, "clips"), "image": (None, first)})
+    assert answer.status_code == 202, answer.text
+
+
+async def test_the_same_picture_is_the_same_input_whatever_its_file(api: Api) -> None:
+    keys = set()
+    for kind in ("PNG", "WEBP"):
+        text = base64.b64encode(picture(kind, lossless=True)).decode()
+        keys.add((await api.queue.get(await api.submit(image={"base64": text}))).request.input)
+    assert len(keys) == 1
+    (key,) = keys
+    assert key is not None
+    assert key.startswith("inputs/")
+
+
+async def test_bytes_never_enter_redis(api: Api) -> None:
+    marker = picture("PNG", (64, 64), "blue")
+    await api.submit(image={"base64": base64.b64encode(marker).decode()})
+    async for key in api.redis.scan_iter():
+        if await api.redis.type(key) == "string":
+            assert await api.redis.strlen(key) < 2_000
+
+
+@pytest.mark.parametrize(
+    ("image", "says"),
+    [
+        ({}, 'give either {"job"'),
+        ({"job": "x", "base64": "y"}, 'give either {"job"'),
+        ({"url": "http://localhost/x.png"}, "unknown field 'url'"),
+        ({"base64": "%%%"}, "is not base64"),
+        ({"base64": base64.b64encode(b"GIF89a not a picture").decode()}, "cannot be read"),
+        ({"base64": base64.b64encode(picture("GIF")).decode()}, "cannot be read"),
+        ({"base64": base64.b64encode(picture()[:40]).decode()}, "cannot be read"),
+        ({"base64": base64.b64encode(picture(size=(5000, 5000))).decode()}, "at most"),
+        ({"job": "nope"}, "names no job"),
+        ("http://example.com/x.png", "image"),
+    ],
+)
+async def test_an_image_that_cannot_be_used_is_refused(api: Api, image: object, says: str) -> None:
+    answer = await api.http.post("/v1/jobs", json={"model": "shapes", "prompt": "x", "image": image})
+    assert answer.status_code == 422
+    assert says in answer.json()["detail"]
+    assert (await api.queue.depths()).get("shapes") is None
+
+
+async def test_a_job_that_has_not_ended_is_no_image_yet(api: Api) -> None:
+    job = await api.submit()
+    answer = await api.http.post("/v1/jobs", json={"model": "clips", "image": {"job": job}})
+    assert answer.json()["detail"] == "image.job has no result: wait until it has succeeded"
+    assert answer.json()["param"] == "image.job"
+
+
+async def test_a_result_that_is_gone_is_said_to_be_gone(api: Api) -> None:
+    job = await finished_picture(api)
+    record = await api.queue.get(job)
+    assert record.result is not None
+    await api.context.store.delete(record.result.key)
+    answer = await api.http.post("/v1/jobs", json={"model": "clips", "image": {"job": job}})
+    assert "results live 24 hours" in answer.json()["detail"]

@@ -1,0 +1,120 @@
+"""The API as a process: how it starts, what it imports, how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from support import unused_port, wait_until
+from support.running_api import published
+
+BLOCK = "import sys; [sys.modules.__setitem__(name, None) for name in ('torch', 'diffusers', 'kopf', 'kubernetes')]; "
+START_SECONDS = 1.5
+
+
+@pytest.fixture
+def redis_url(redis_url_any: str) -> str:
+    """Nothing here can depend on Redis's version."""
+    return redis_url_any
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_the_api_works_where_torch_and_kubernetes_cannot_be_imported() -> None:
+    done = python(
+        BLOCK + "from modelpool_api.settings import Settings; from modelpool_api.context import open_context; "
+        "from modelpool_api.app import create_app; create_app(open_context(Settings())).openapi()"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_answers_without_loading_the_server() -> None:
+    done = python(
+        "import sys, click\nfrom modelpool_api.__main__ import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: print('loaded:', sorted({'fastapi', 'uvicorn', 'redis', 'obstore'} & set(sys.modules)))"
+    )
+    assert "--redis-url" in done.stdout
+    assert "loaded: []" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        ([], "--store-url"),
+        (["--store-url", "ftp://x"], "is not known"),
+        (["--store-url", "memory:", "--port", "0"], "--port"),
+        (["--store-url", "memory:", "--api-keys", "/absent.yaml"], "cannot be read"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_one_clear_line(args: list[str], says: str) -> None:
+    command = [sys.executable, "-m", "modelpool_api", *args]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={})
+    assert done.returncode != 0
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@asynccontextmanager
+async def process(redis_url: str, folder: Path, *flags: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """The API as a process of its own, started; killed if it still runs at the end."""
+    port = unused_port()
+    args = ["--redis-url", redis_url, "--store-url", f"file://{folder}/store", "--port", str(port), *flags]
+    log = (folder / "api.log").open("wb")
+    running = await asyncio.create_subprocess_exec(sys.executable, "-m", "modelpool_api", *args, stdout=log, stderr=log)
+    try:
+        yield running, f"http://127.0.0.1:{port}"
+    finally:
+        if running.returncode is None:
+            running.kill()
+        await running.wait()
+        log.close()
+
+
+async def answers(http: httpx.AsyncClient, path: str) -> bool:
+    try:
+        return (await http.get(path)).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+async def test_it_starts_fast_serves_and_ends_in_order(redis_url: str, tmp_path: Path) -> None:
+    async with (
+        published(redis_url),
+        process(redis_url, tmp_path, "--root-path", "/pool") as (running, url),
+        httpx.AsyncClient(base_url=url, timeout=20) as http,
+    ):
+        began = time.perf_counter()
+        await wait_until(lambda: answers(http, "/healthz"), timeout=20)
+        # Measured when idle: 0.6 s. The machine may be busy with other tests, so the bound is generous.
+        assert time.perf_counter() - began < START_SECONDS * 4
+        await wait_until(lambda: answers(http, "/readyz"), timeout=20)
+        answer = await http.post("/v1/jobs", json={"model": "shapes", "prompt": "confidential words"})
+        assert answer.headers["location"].startswith("/pool/v1/jobs/")
+        assert answer.headers.get("server") is None
+        assert "modelpool" in (await http.get("/")).text
+
+        poll = asyncio.create_task(http.get(f"/v1/jobs/{answer.json()['id']}", params={"wait": 60}))
+        await wait_until(lambda: _waits(http, poll))
+        running.terminate()
+        assert (await poll).json()["state"] == "queued"  # sent home, not cut off
+        assert await running.wait() in (0, -15)
+    log = (tmp_path / "api.log").read_text()
+    assert "confidential" not in log
+    assert "Traceback" not in log
+
+
+async def _waits(http: httpx.AsyncClient, poll: asyncio.Task[httpx.Response]) -> bool:
+    """Another request has been answered since, so the poll has arrived."""
+    await http.get("/healthz")
+    return not poll.done()
