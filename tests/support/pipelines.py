@@ -136,4 +136,5 @@ def _tokenizer(folder: Path) -> CLIPTokenizer:
     (folder / "tokenizer_config.json").write_text(
         json.dumps({"tokenizer_class": "CLIPTokenizer", "model_max_length": _TOKENS, "unk_token": "<|endoftext|>"})
     )
-    return CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+    made: CLIPTokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+    return made

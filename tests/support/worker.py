@@ -57,6 +57,7 @@ class Pool:
     epoch: int
     models: tuple[CatalogModel, ...] = ()
     jobs: list[str] = field(default_factory=list)
+    workers: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def offer(self, *models: CatalogModel) -> None:
         """Put models into the catalog."""
@@ -94,6 +95,7 @@ class Pool:
         """The record of a job once it is final."""
 
         async def final() -> JobRecord | None:
+            self._fail_with_a_dead_worker()
             record = await self.queue.get(job)
             return record if record.state.is_final else None
 
@@ -109,12 +111,18 @@ class Pool:
         """The first heartbeat that says so."""
 
         async def found() -> Heartbeat | None:
+            self._fail_with_a_dead_worker()
             beat = await self.heartbeat(slot)
             return beat if beat is not None and true_of(beat) else None
 
         beat = await wait_until(found, timeout)
         assert beat is not None
         return beat
+
+    def _fail_with_a_dead_worker(self) -> None:
+        for worker in self.workers:
+            if worker.done():
+                worker.result()
 
 
 @dataclass
@@ -151,6 +159,7 @@ async def running(
     worker = Worker(config, Dependencies(pool.queue, pool.board, pool.store, engine, SystemClock()))
     stop = asyncio.Event()
     task = asyncio.create_task(worker.run(stop))
+    pool.workers.append(task)
     try:
         yield Running(worker, stop, task)
     finally:
@@ -158,3 +167,26 @@ async def running(
         if isinstance(engine, SimulatedEngine):
             engine.gate.set()
         await asyncio.gather(task, return_exceptions=True)
+
+
+class FakeClock:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self, now_ms: int = 1_000_000) -> None:
+        self.seconds = 0.0
+        self.slept: list[float] = []
+        self._start_ms = now_ms
+
+    def now_ms(self) -> int:
+        """See :class:`modelpool_worker.clock.Clock`."""
+        return self._start_ms + round(self.seconds * 1000)
+
+    def monotonic(self) -> float:
+        """See :class:`modelpool_worker.clock.Clock`."""
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        """See :class:`modelpool_worker.clock.Clock`."""
+        self.slept.append(seconds)
+        self.seconds += seconds
+        await asyncio.sleep(0)

@@ -18,6 +18,9 @@ SAMPLES_NEEDED = 3
 PROBE_EVERY = 32
 """Every so many batches the spec's cap is offered again, or a cap once lowered would never be measured anew."""
 
+MOST_PROFILES = 16
+"""Of one model; users choose sizes, and a worker lives long."""
+
 
 @dataclass(frozen=True, slots=True)
 class BatchTime:
@@ -73,12 +76,20 @@ class BatchSizes:
     def ran(self, profile: Hashable, size: int, seconds: float) -> None:
         """A batch of ``size`` jobs of one profile (resolution, frames, steps) took so long."""
         self._batches += 1
+        if profile not in self._seen and len(self._seen) >= MOST_PROFILES:
+            rarest = min(self._seen, key=lambda known: self._seen[known])
+            del self._seen[rarest], self._times[rarest]
         self._seen[profile] = self._seen.get(profile, 0) + 1
         self._times.setdefault(profile, {}).setdefault(size, Running()).add(seconds)
 
     def ran_out_of_memory(self, size: int) -> None:
         """A batch of ``size`` did not fit; half of it is the cap from now on."""
         self._memory_cap = max(1, min(size // 2, self._memory_cap or size))
+
+    @property
+    def profiles(self) -> int:
+        """How many profiles are remembered."""
+        return len(self._seen)
 
     @property
     def measured_cap(self) -> int:

@@ -78,6 +78,11 @@ class Loop:
         self._runs: dict[Run, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """Batches that have been claimed and not yet been settled."""
+        return tuple(self._runs)
+
     # --- claiming -------------------------------------------------------------------------------------------------
 
     def wake(self) -> None:
@@ -220,6 +225,7 @@ class Loop:
                 await self._behind.acquire()
                 self._keep(asyncio.create_task(self._deliver(staged, done)))
         except DeviceFailed as error:
+            parts.slot.failed(error, run.batch.model)
             # As a dead worker: members in company are tried alone, a lone one has used up an attempt.
             await run.fail_all(error)
             raise

@@ -123,7 +123,8 @@ class Worker:
                 task.result()
             await self.loop.drain(self._config.grace_seconds)
         except DeviceFailed as error:
-            self.slot.failed(error, self.slot.batch.model if self.slot.batch else None)
+            if self.slot.error is None:
+                self.slot.failed(error, None)
             await self.pulse.beat()
             raise
         finally:
