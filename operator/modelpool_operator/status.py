@@ -202,11 +202,15 @@ def _conditions(
 def _ready(account: Account, gpus: tuple[GpuStatus, ...]) -> tuple[bool, str, str]:
     waiting = [gpu.slot for gpu in gpus if gpu.phase is not SlotPhase.READY]
     if waiting:
-        return False, "SlotsNotReady", f"{len(waiting)} of {len(gpus)} slots have no running worker: {_list(waiting)}."
+        return (
+            False,
+            "SlotsNotReady",
+            f"{len(waiting)} of {len(gpus)} slots without a running worker: {_list(waiting)}.",
+        )
     always = {tier.name: tier.models for tier in account.pool.spec.tiers if tier.policy is Policy.ALWAYS}
     lacking = [gpu.slot for gpu in gpus if {m.name for m in always.get(gpu.tier, ())} - set(gpu.hot)]
     if lacking:
-        return False, "ModelsNotHot", f"{len(lacking)} slots of Always tiers lack a model: {_list(lacking)}."
+        return False, "ModelsNotHot", f"Not every model of its Always tier is hot in {_list(lacking)}."
     return True, "Serving", "All slots are ready and hold what they must."
 
 

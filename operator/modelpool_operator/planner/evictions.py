@@ -6,9 +6,10 @@ to be worth its load and short enough to bound everybody's wait. One without job
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from modelpool.resources.spec import Policy
 from modelpool_operator.planner.draft import Draft
@@ -32,8 +33,7 @@ class Trouble(IntEnum):
     """A batch is in flight and its turn is over: it is told to go, and goes when the batch is done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Eviction:
+class Eviction(NamedTuple):
     """A way to make room in one slot: who leaves, and what that costs. No victims where there is room."""
 
     slot: SlotFacts
@@ -79,25 +79,26 @@ def eviction_on(draft: Draft, slot: SlotFacts, wanting: ModelFacts, most: Troubl
     held = draft.hot[slot.name]
     if wanting.name in held:
         return None
+    if draft.fits_beside(slot, wanting):
+        return Eviction(slot, (), Trouble.IDLE, 0.0, 0, load_seconds(slot, wanting), -1)
     victims: list[tuple[Trouble, float, int, str]] = []
-    if not draft.fits_beside(slot, wanting):
-        for name in held:
-            trouble = trouble_of(draft, slot, name, wanting)
-            if trouble is not None and trouble <= most:
-                model = draft.models[name]
-                victims.append((trouble, keep_value(slot, model, draft.ready[name]), model.used_at, name))
-        victims = _fewest(draft, slot, wanting, sorted(victims))
-        if not victims:
-            return None
+    for name in held:
+        trouble = trouble_of(draft, slot, name, wanting)
+        if trouble is not None and trouble <= most:
+            model = draft.models[name]
+            victims.append((trouble, keep_value(slot, model, draft.ready[name]), model.used_at, name))
+    victims = _fewest(draft, slot, wanting, sorted(victims))
+    if not victims:
+        return None
     names = tuple(name for *_, name in victims)
     return Eviction(
         slot=slot,
         victims=names,
-        trouble=max((trouble for trouble, *_ in victims), default=Trouble.IDLE),
+        trouble=max(trouble for trouble, *_ in victims),
         loss=sum(eviction_loss(slot, draft.models[name], draft.ready[name]) for name in names),
         last_copies=sum(draft.ready[name] <= 1 for name in names),
         load=load_seconds(slot, wanting),
-        used_at=max((used_at for _, _, used_at, _ in victims), default=-1),
+        used_at=max(used_at for _, _, used_at, _ in victims),
     )
 
 
@@ -126,8 +127,8 @@ def cheapest_eviction(
 ) -> tuple[Eviction | None, Eviction | None]:
     """The best way and the second best, over several slots."""
     found = [eviction for slot in slots if (eviction := eviction_on(draft, slot, wanting, most)) is not None]
-    found.sort(key=lambda eviction: _rank(draft, eviction))
-    return (found[0] if found else None), (found[1] if len(found) > 1 else None)
+    best = heapq.nsmallest(2, found, key=lambda eviction: _rank(draft, eviction))
+    return (best[0] if best else None), (best[1] if len(best) > 1 else None)
 
 
 def _rank(draft: Draft, eviction: Eviction) -> tuple[object, ...]:

@@ -29,8 +29,13 @@ def _may_be_in(draft: Draft, slot: SlotFacts, name: str) -> bool:
 
 
 def _trim(draft: Draft, slot: SlotFacts) -> None:
-    """Unload what earns least until the rest fits: idle before busy, in an Always tier the last in the document."""
+    """Unload what earns least until the rest fits: idle before busy, in an Always tier the last in the document.
+
+    A model that serves alone has shown that it fits, whatever was measured; its worker shrinks the batches.
+    """
     while not draft.fits(slot, draft.hot[slot.name]):
+        if len(draft.hot[slot.name]) == 1 and draft.is_ready(slot, next(iter(draft.hot[slot.name]))):
+            return
         place = {name: index for index, name in enumerate(draft.tiers[slot.tier].models)}
         name = min(
             draft.hot[slot.name],

@@ -61,6 +61,12 @@ def test_an_always_tier_that_measured_too_large_keeps_what_fits_and_says_what_do
     assert [(held.model, held.reason) for held in found.held] == [("b", HeldReason.LARGER_THAN_SLOT)]
 
 
+def test_a_model_that_serves_alone_stays_though_it_measured_too_large() -> None:
+    found = plan(snapshot([slot("p0", "primary", holds=["a"])], [model("a", "primary", 30)], ALWAYS))
+    assert hot(found) == {"p0": ("a",)}
+    assert found.moves == ()
+
+
 # --- demand misses ------------------------------------------------------------------------------------------------
 
 
