@@ -72,6 +72,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.batches: list[Batch] = []
         self.refunded: Counter[str] = Counter()
         self.last_refund = "-"
+        self.followed: set[str] = set()
         self.names = 0
         self.run(self.client.flushall())
         self.pubsub = self.client.pubsub(ignore_subscribe_messages=True)
@@ -165,6 +166,8 @@ class QueueMachine(RuleBasedStateMachine):
         answer = self.both("enqueue", job)
         if answer is IdempotencyConflict or answer.record.id != name:
             return None
+        if answer.record.leader is not None:
+            self.followed.add(answer.record.leader)
         self.asked[name] = job
         return job
 
@@ -190,9 +193,8 @@ class QueueMachine(RuleBasedStateMachine):
             and (self.model.position(other) or 0) < position
         ]
         assert len(ahead) == position
-        shared = {record.digest for record in map(self.model.get, self.asked) if record.state is JobState.FOLLOWING}
-        # A lifted leader stands for its followers, so it may come before its own user's other jobs; paid is paid.
-        users = Counter(r.subject for r in ahead if r.lane is not Lane.PAID and r.digest not in shared)
+        # A leader stands for its followers, so it may come before its own user's other jobs; paid is paid.
+        users = Counter(r.subject for r in ahead if r.lane is not Lane.PAID and r.id not in self.followed)
         assert all(count <= 1 for count in users.values()), users
 
     @rule(job=jobs)
@@ -223,7 +225,8 @@ class QueueMachine(RuleBasedStateMachine):
             assert not any(job.state is JobState.QUEUED for job in waiting)
             return
         self.batches.append(batch)
-        assert batch.jobs[0].id in paid or not paid or batch.jobs[0].lane is not Lane.PAID
+        head = self.model.job(batch.jobs[0].id)
+        assert not paid or head.line == "paid", "a free job overtook a paid one"
 
     def claim_on_both(self, lease: str, hot: list[HotModel], **options: Any) -> Batch | None:
         theirs = self.run(self.redis.claim("worker", "slot", hot, lease=lease, **options))

@@ -1,1 +1,1 @@
-"""The batching queue: its port, and its implementation in Lua over Redis."""
+"""The batching queue: its port, the queue in Lua over Redis, and the same queue in plain Python."""

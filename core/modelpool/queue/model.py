@@ -108,7 +108,7 @@ class QueueModel:
 
     def cancel(self, job_id: str, now: int) -> JobRecord:
         """Cancel for the requester. A waiting job is refunded, a running one is not."""
-        job = self._known(job_id)
+        job = self.job(job_id)
         if not job.state.is_final:
             self._conclude(job, JobState.CANCELLED, now)
         if job.state is not JobState.CANCELLED:
@@ -257,7 +257,7 @@ class QueueModel:
 
     def get(self, job_id: str) -> JobRecord:
         """The record."""
-        job = self._known(job_id)
+        job = self.job(job_id)
         leader = self._flights.get(job.asked.digest) if job.state is JobState.FOLLOWING else None
         return job.record(self._pool, leader)
 
@@ -283,7 +283,8 @@ class QueueModel:
         """Count a job that was asked for: it is demand whether admitted or not."""
         self._demand[model, now // 60_000] += 1
 
-    def _known(self, job_id: str) -> Job:
+    def job(self, job_id: str) -> Job:
+        """How a job stands; for those who look closely."""
         if job_id not in self._jobs:
             raise JobNotFound(f"There is no job {job_id}.", param="id")
         return self._jobs[job_id]

@@ -3,7 +3,7 @@
 Promise: at-least-once execution, at most one charge per job, every job reaches a final state, nothing is delivered by
 a worker whose lease is gone. Every verb may be repeated when its reply was lost: enqueue is known by the job's id,
 claim by its lease, the others by what they have changed. Implementations: :mod:`modelpool.queue.redis` (Lua on Redis or
-Valkey).
+Valkey) and :mod:`modelpool.queue.fake` (the model in plain Python, for tests).
 """
 
 from __future__ import annotations
