@@ -15,6 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from modelpool.errors import InvalidInput, QueueUnavailable
 from modelpool.queue.cancellation import make_cancellable
+from modelpool.queue.packing import pack_in_c
 
 OLDEST_REDIS = (6, 2)
 _REFUSALS = ("OOM", "MISCONF", "NOREPLICAS", "LOADING", "READONLY", "MASTERDOWN", "BUSY ")
@@ -42,6 +43,7 @@ async def connect(url: str, *, max_connections: int = 32) -> Redis:
         retry_on_error=[RedisConnectionError, RedisTimeoutError, OSError],
     )
     make_cancellable(pool)
+    pack_in_c(pool)
     client = Redis.from_pool(pool)
     try:
         with unavailable():
