@@ -1,45 +1,23 @@
-"""What the process does beside answering: refresh, reap, sweep. An outage is logged once, and so is its end."""
+"""What the process does beside answering: refresh, reap, sweep."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from modelpool.errors import ModelpoolError
 from modelpool.store.sweep import sweep_alone
 from modelpool.tasks import end
 from modelpool_api.admission import announce
 from modelpool_api.context import Context
 from modelpool_api.outcomes import Outcomes
+from modelpool_api.repeating import repeat
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 log = logging.getLogger(__name__)
-
-
-async def repeat(name: str, seconds: float, action: Callable[[], Awaitable[object]]) -> None:
-    """Run ``action`` now and every ``seconds``, for ever; a failure never ends it."""
-    failing = False
-    while True:
-        try:
-            await action()
-        except ModelpoolError as error:
-            if not failing:
-                log.warning("%s: %s", name, error)
-            failing = True
-        except Exception:
-            if not failing:
-                log.exception("%s failed", name)
-            failing = True
-        else:
-            if failing:
-                log.info("%s: works again", name)
-            failing = False
-        await asyncio.sleep(seconds)
 
 
 async def reap(context: Context) -> None:
@@ -57,6 +35,13 @@ async def sweep(context: Context) -> None:
         log.info("%d results and inputs removed after their life", removed)
 
 
+async def send_home(context: Context) -> None:
+    """Once the process shall end, whoever waits gets an answer now: open connections would hold it."""
+    await context.closing.wait()
+    for pool in context.pools.all():
+        pool.waiting.close()
+
+
 @asynccontextmanager
 async def running(context: Context, outcomes: Outcomes) -> AsyncIterator[None]:
     """All background work while the block runs."""
@@ -68,6 +53,7 @@ async def running(context: Context, outcomes: Outcomes) -> AsyncIterator[None]:
         "reaping": repeat("reaping", settings.reap_seconds, lambda: reap(context)),
         "sweeping": repeat("sweeping the store", settings.sweep_seconds, lambda: sweep(context)),
         "outcomes": outcomes.run(),
+        "sending home": send_home(context),
     }
     tasks = [asyncio.create_task(coroutine, name=name) for name, coroutine in work.items()]
     try:

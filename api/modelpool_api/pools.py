@@ -22,6 +22,7 @@ from modelpool.queue.redis import RedisQueue
 from modelpool.resources.pool import PoolRef
 from modelpool.tasks import end
 from modelpool_api.estimate import Capacity, Pace, capacity, pace_of
+from modelpool_api.repeating import repeat
 from modelpool_api.waiting import Waiting
 
 log = logging.getLogger(__name__)
@@ -192,7 +193,8 @@ class Pools:
 
     def _add(self, pool: Pool, short_id: str) -> None:
         self._by_short_id[short_id] = pool
-        self._listeners[short_id] = asyncio.create_task(pool.waiting.run(), name=f"events of {pool.ref}")
+        name = f"events of {pool.ref}"
+        self._listeners[short_id] = asyncio.create_task(repeat(name, 1, pool.waiting.run), name=name)
         log.info("serving pool %s with %d models", pool.ref, len(pool.snapshot.catalog.models))
 
     async def close(self) -> None:

@@ -91,9 +91,10 @@ class ResultView(Shown):
 class DurationsView(Shown):
     """Where the time went, in milliseconds."""
 
-    waited: int
-    loaded: int
-    ran: int
+    waited: int = Field(description="From the request to the start, loads included.")
+    loaded: int = Field(description="The part of `waited` in which the model was loaded.")
+    ran: int = Field(description="From the start to the stored file.")
+    computed: int = Field(description="The part of `ran` that was the pipeline's own.")
 
 
 class ErrorView(Shown):

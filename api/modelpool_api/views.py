@@ -144,6 +144,6 @@ def _durations(record: JobRecord) -> DurationsView | None:
     if record.result is None or record.finished_at is None:
         return None
     if record.cached:
-        return DurationsView(waited=record.finished_at - record.enqueued_at, loaded=0, ran=0)
+        return DurationsView(waited=record.finished_at - record.enqueued_at, loaded=0, ran=0, computed=0)
     found = record.result.durations
-    return DurationsView(waited=found.waited, loaded=found.loaded, ran=found.ran)
+    return DurationsView(waited=found.waited, loaded=found.loaded, ran=found.ran, computed=found.computed)

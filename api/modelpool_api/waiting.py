@@ -11,8 +11,8 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 
 from modelpool.jobs import JobEvent, JobRecord, JobState
 from modelpool.queue.port import Queue
@@ -30,21 +30,32 @@ class Update:
     position: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What a watch has heard."""
+
+    changed: bool = False
+    """The record may have changed: read it."""
+    ended: bool = False
+    """The job may have ended."""
+    progress: JobEvent | None = None
+
+
 class Watch:
     """The latest hints about one job since they were last taken."""
 
     def __init__(self) -> None:
         self._bell = asyncio.Event()
-        self.changed = False
-        """The record may have changed: read it."""
-        self.progress: JobEvent | None = None
+        self._hints = Hints()
 
-    def ring(self, progress: JobEvent | None = None) -> None:
-        """Leave a hint."""
-        if progress is None:
-            self.changed = True
+    def ring(self, event: JobEvent | None) -> None:
+        """Leave a hint; None means that hints may have been missed."""
+        if event is None:
+            self._hints = replace(self._hints, changed=True, ended=True)
+        elif is_progress(event):
+            self._hints = replace(self._hints, progress=event)
         else:
-            self.progress = progress
+            self._hints = replace(self._hints, changed=True, ended=self._hints.ended or event.state.is_final)
         self._bell.set()
 
     async def wait(self, seconds: float) -> bool:
@@ -57,11 +68,15 @@ class Watch:
         self._bell.clear()
         return True
 
-    def take(self) -> tuple[bool, JobEvent | None]:
+    def take(self) -> Hints:
         """The hints, and forget them."""
-        taken = (self.changed, self.progress)
-        self.changed, self.progress = False, None
+        taken, self._hints = self._hints, Hints()
         return taken
+
+
+def is_progress(event: JobEvent) -> bool:
+    """Whether an event tells how a running attempt gets on, rather than a change of the record."""
+    return event.progress is not None or event.preview is not None
 
 
 class Waiting:
@@ -82,6 +97,7 @@ class Waiting:
         self._watches: dict[str, set[Watch]] = {}
         self._progress: OrderedDict[str, JobEvent] = OrderedDict()
         self._starts = 0
+        self._closed = False
         self.listening = asyncio.Event()
         """Set once the subscription has stood."""
 
@@ -101,14 +117,21 @@ class Waiting:
         """What was said while nobody listened is lost: let everybody read again."""
         self.listening.set()
         self._progress.clear()
+        self._ring_all()
+
+    def close(self) -> None:
+        """Send home everybody who waits, and whoever comes: the process ends."""
+        self._closed = True
+        self._ring_all()
+
+    def _ring_all(self) -> None:
         for watches in self._watches.values():
             for watch in watches:
-                watch.ring()
+                watch.ring(None)
 
     def dispatch(self, event: JobEvent) -> None:
         """Pass one event on."""
-        is_progress = event.progress is not None or event.preview is not None
-        if is_progress:
+        if is_progress(event):
             self._progress[event.job] = event
             self._progress.move_to_end(event.job)
             if len(self._progress) > REMEMBERED:
@@ -120,23 +143,26 @@ class Waiting:
             if event.state.is_final and self._on_final is not None:
                 self._on_final(event.job)
         for watch in self._watches.get(event.job, ()):
-            watch.ring(event if is_progress else None)
+            watch.ring(event)
 
     # --- waiters --------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def watch(self, *jobs: str) -> Iterator[Watch]:
-        """Hints about ``jobs`` while the block runs."""
+    def watch(self, job: str) -> Iterator[Watch]:
+        """Hints about ``job`` while the block runs."""
         watch = Watch()
-        for job in jobs:
-            self._watches.setdefault(job, set()).add(watch)
-        try:
+        with self._registered(job, watch):
             yield watch
+
+    @contextmanager
+    def _registered(self, job: str, watch: Watch) -> Iterator[None]:
+        self._watches.setdefault(job, set()).add(watch)
+        try:
+            yield
         finally:
-            for job in jobs:
-                self._watches[job].discard(watch)
-                if not self._watches[job]:
-                    del self._watches[job]
+            self._watches[job].discard(watch)
+            if not self._watches[job]:
+                del self._watches[job]
 
     @property
     def watched(self) -> int:
@@ -149,72 +175,53 @@ class Waiting:
             return None
         return self._progress.get(record.leader or record.id)
 
-    async def final(self, job: str, seconds: float, closing: asyncio.Event | None = None) -> JobRecord:
+    async def final(self, job: str, seconds: float) -> JobRecord:
         """The record as soon as the job has ended, or as it stands after ``seconds``.
 
         :raises JobNotFound: no such record.
         """
         with self.watch(job) as watch:
-            return await self.final_of(watch, await self._queue.get(job), seconds, closing)
+            return await self.final_of(watch, await self._queue.get(job), seconds)
 
-    async def final_of(
-        self, watch: Watch, record: JobRecord, seconds: float, closing: asyncio.Event | None = None
-    ) -> JobRecord:
+    async def final_of(self, watch: Watch, record: JobRecord, seconds: float) -> JobRecord:
         """As :meth:`final`, for one who has been watching since before ``record`` was read."""
         end = self._monotonic() + seconds
-        while not record.state.is_final and (left := end - self._monotonic()) > 0:
-            if closing is not None and closing.is_set():
-                break
+        while not record.state.is_final and not self._closed and (left := end - self._monotonic()) > 0:
             heard = await watch.wait(min(left, self._reread))
-            changed, _ = watch.take()
-            if changed or not heard:
+            if watch.take().ended or not heard:
                 record = await self._queue.get(record.id)
         return record
 
     async def follow(self, job: str) -> AsyncGenerator[Update | None, None]:
-        """The job now and at every change until it has ended; None after each ``reread_seconds`` of silence.
+        """The job now and at every change until it has ended or the pool is closed; None after each ``reread_seconds`` of silence.
 
         Progress of a job's leader is told as its own. Positions are refreshed when some job of the pool has started.
 
         :raises JobNotFound: no such record.
         """
-        with self.watch(job) as watch:
+        with ExitStack() as stack:
+            watch = stack.enter_context(self.watch(job))
             record = await self._queue.get(job)
-            position = await self._position(record)
-            starts = self._starts
+            if record.leader is not None:
+                stack.enter_context(self._registered(record.leader, watch))
+            starts, position = self._starts, await self._position(record)
             yield Update(record, self.progress_of(record), position)
-            with self._also(record, watch):
-                quiet_since = self._monotonic()
-                while not record.state.is_final:
-                    heard = await watch.wait(1.0 if position is not None else self._reread)
-                    changed, hint = watch.take()
-                    quiet = self._monotonic() - quiet_since >= self._reread
-                    before = (record.seq, position)
-                    if changed or (quiet and not heard):
-                        record = await self._queue.get(job)
-                    if changed or quiet or starts != self._starts:
-                        starts, position = self._starts, await self._position(record)
-                    if (record.seq, position) != before or hint is not None:
-                        quiet_since = self._monotonic()
-                        yield Update(record, None if record.state.is_final else hint, position)
-                    elif quiet:
-                        quiet_since = self._monotonic()
-                        yield None
-
-    @contextmanager
-    def _also(self, record: JobRecord, watch: Watch) -> Iterator[None]:
-        """Ring ``watch`` for the leader's progress too."""
-        if record.leader is None:
-            yield
-            return
-        others = self._watches.setdefault(record.leader, set())
-        others.add(watch)
-        try:
-            yield
-        finally:
-            others.discard(watch)
-            if not others and self._watches.get(record.leader) is others:
-                del self._watches[record.leader]
+            quiet_since = self._monotonic()
+            while not record.state.is_final and not self._closed:
+                heard = await watch.wait(1.0 if position is not None else self._reread)
+                hints = watch.take()
+                quiet = self._monotonic() - quiet_since >= self._reread
+                before = (record.seq, position)
+                if hints.changed or (quiet and not heard):
+                    record = await self._queue.get(job)
+                if hints.changed or quiet or starts != self._starts:
+                    starts, position = self._starts, await self._position(record)
+                if (record.seq, position) != before or hints.progress is not None:
+                    quiet_since = self._monotonic()
+                    yield Update(record, None if record.state.is_final else hints.progress, position)
+                elif quiet:
+                    quiet_since = self._monotonic()
+                    yield None
 
     async def _position(self, record: JobRecord) -> int | None:
         if record.state not in (JobState.QUEUED, JobState.FOLLOWING):

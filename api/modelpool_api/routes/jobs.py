@@ -96,9 +96,9 @@ async def create(request: Request, context: Process, subject: Asker, outcomes: C
             outcomes.admitted(record)
         if wait and not record.state.is_final:
             if record.id == job.id:
-                record = await pool.waiting.final_of(watch, record, wait, context.closing)
+                record = await pool.waiting.final_of(watch, record, wait)
             else:
-                record = await pool.waiting.final(record.id, wait, context.closing)
+                record = await pool.waiting.final(record.id, wait)
     position = enqueued.position if record.seq == enqueued.record.seq else await _position(pool, record)
     answer = _answer(context, pool, record, root, position)
     answer.status_code = 200 if record.state.is_final else 202
@@ -119,7 +119,7 @@ async def create(request: Request, context: Process, subject: Asker, outcomes: C
 async def read(id: JobId, context: Process, root: Root, wait: WaitQuery = 0) -> Response:
     """The job with its position, estimate and progress. With `?wait=N` a long poll."""
     pool = context.pools.of_job(id)
-    record = await (pool.waiting.final(id, wait, context.closing) if wait else pool.queue.get(id))
+    record = await (pool.waiting.final(id, wait) if wait else pool.queue.get(id))
     return _answer(context, pool, record, root, await _position(pool, record))
 
 

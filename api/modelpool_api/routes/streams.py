@@ -57,7 +57,7 @@ async def events(
 async def _sse(context: Context, pool: Pool, job: str, root: str, seen: int) -> AsyncGenerator[bytes, None]:
     yield b"retry: 1000\n\n"
     first = True
-    async with aclosing(_follow(context, pool, job)) as updates:
+    async with aclosing(pool.waiting.follow(job)) as updates:
         try:
             async for update in updates:
                 # A client that comes back has this state already; it wants what came after.
@@ -97,7 +97,7 @@ async def _tell(websocket: WebSocket, context: Context, pool: Pool, job: str, ro
     # A client that is gone is noticed by `_until_gone` too; either may be first.
     with suppress(WebSocketDisconnect, RuntimeError):
         try:
-            async with aclosing(_follow(context, pool, job)) as updates:
+            async with aclosing(pool.waiting.follow(job)) as updates:
                 async for update in updates:
                     if update is not None:
                         await websocket.send_text(_body(context, pool, update, root))
@@ -110,34 +110,6 @@ async def _until_gone(websocket: WebSocket) -> None:
     """Nothing is expected from the client but its end."""
     while (await websocket.receive())["type"] != "websocket.disconnect":
         pass
-
-
-async def _follow(context: Context, pool: Pool, job: str) -> AsyncGenerator[Update | None, None]:
-    """Updates until the job has ended or the process shall end."""
-    closing = asyncio.create_task(context.closing.wait())
-    try:
-        async with aclosing(pool.waiting.follow(job)) as updates:
-            while True:
-                step = asyncio.create_task(_next(updates))
-                try:
-                    await asyncio.wait((step, closing), return_when=asyncio.FIRST_COMPLETED)
-                    if not step.done():
-                        return
-                    update, more = step.result()
-                    if not more:
-                        return
-                    yield update
-                finally:
-                    await end(step)
-    finally:
-        await end(closing)
-
-
-async def _next(updates: AsyncGenerator[Update | None, None]) -> tuple[Update | None, bool]:
-    """The next update, and whether there was one: a task cannot carry a StopAsyncIteration."""
-    async for update in updates:
-        return update, True
-    return None, False
 
 
 def _body(context: Context, pool: Pool, update: Update, root: str) -> str:
