@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from modelpool.errors import ModelLoadFailed
+from modelpool_worker.engines.files import folder_of, require_safe, variant_of
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "model_index.json").write_text("{}")
+    (tmp_path / "unet" / "diffusion_pytorch_model.safetensors").touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("file:///models/flat", "/here/flat"),
+        ("file:///models/family/flat", "/here/family/flat"),
+        ("file:///models/with%20space", "/here/with space"),
+        ("file:///elsewhere/flat", "/elsewhere/flat"),
+    ],
+)
+def test_models_are_found_where_this_machine_keeps_them(uri: str, expected: str) -> None:
+    assert folder_of(uri, Path("/here")) == Path(expected)
+
+
+@pytest.mark.parametrize("uri", ["file:///models/../etc", "file:///models/%2e%2e/etc", "s3://bucket/model"])
+def test_other_sources_are_refused(uri: str) -> None:
+    with pytest.raises(ModelLoadFailed):
+        folder_of(uri, Path("/here"))
+
+
+def test_safetensors_and_text_are_safe(folder: Path) -> None:
+    require_safe(folder)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "x.pt", "x.CKPT", "x.pkl", "unet/model.py", "x.pickle", "x.npy"])
+def test_files_that_could_run_code_are_refused(folder: Path, name: str) -> None:
+    (folder / name).touch()
+    with pytest.raises(ModelLoadFailed, match="refused"):
+        require_safe(folder)
+
+
+def test_a_folder_without_an_index_is_no_pipeline(folder: Path) -> None:
+    (folder / "model_index.json").unlink()
+    with pytest.raises(ModelLoadFailed, match=r"model_index\.json is missing"):
+        require_safe(folder)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadFailed, match="nowhere"):
+        require_safe(tmp_path / "nowhere")
+
+
+def test_half_precision_files_are_taken_where_there_are_no_others(folder: Path) -> None:
+    assert variant_of(folder) is None
+    (folder / "unet" / "diffusion_pytorch_model.fp16.safetensors").touch()
+    assert variant_of(folder) is None
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    assert variant_of(folder) == "fp16"
