@@ -29,8 +29,9 @@ class RedisServer:
     def arguments(self) -> list[str]:
         """The command line.
 
-        With ``appendfsync everysec`` the kernel has every acknowledged write before long, so that a killed Redis finds
-        its jobs again; only a power cut can cost the last second. Nothing is ever evicted: a queued job is no cache.
+        With ``appendfsync everysec`` Redis writes before it answers, so that a killed Redis finds its jobs again; only
+        while the once-a-second sync itself takes its milliseconds are writes held back. A power cut can cost the last
+        second. Nothing is ever evicted: a queued job is no cache.
         """
         return [
             str(self._program),
