@@ -1,5 +1,7 @@
 """The autoencoder that all models share: 64×64 pixels to 16×16 latents of four channels."""
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -39,10 +41,13 @@ def train_autoencoder(work: Path, plan: Plan) -> AutoencoderKL:
     """Train on drawings of every style, then measure the spread of the latents and write it down as scale."""
     torch.manual_seed(1)
     autoencoder = new_autoencoder()
-    pixels = torch.cat([draw_set(style, plan.drawings, seed=1).pixels for style in STYLES])
+
+    @cache
+    def pixels() -> Tensor:  # drawn only if there is something left to train
+        return _drawings(plan.drawings)
 
     def loss_of_step(step: int, generator: torch.Generator) -> Tensor:
-        signal = to_signal(pixels[torch.randint(len(pixels), (_BATCH,), generator=generator)])
+        signal = _some(pixels(), generator)
         posterior = autoencoder.encode(signal).latent_dist
         noise = torch.randn(posterior.mean.shape, generator=generator)
         difference = autoencoder.decode(posterior.mean + posterior.std * noise).sample - signal
@@ -50,18 +55,18 @@ def train_autoencoder(work: Path, plan: Plan) -> AutoencoderKL:
         return loss
 
     run_stage("autoencoder", autoencoder, loss_of_step, work=work, steps=plan.autoencoder_steps, learning_rate=2e-3)
-    set_scale(autoencoder, pixels)
+    _set_scale(autoencoder, _drawings(128))
     autoencoder.requires_grad_(False)
     _train_decoder(autoencoder, pixels, work, plan)
     return autoencoder
 
 
-def _train_decoder(autoencoder: AutoencoderKL, pixels: Tensor, work: Path, plan: Plan) -> None:
+def _train_decoder(autoencoder: AutoencoderKL, pixels: Callable[[], Tensor], work: Path, plan: Plan) -> None:
     """Train the decoder on alone, with an eye on the shapes; the latents stay what they are."""
     decoder = autoencoder.decoder.requires_grad_(True)
 
     def loss_of_step(step: int, generator: torch.Generator) -> Tensor:
-        signal = to_signal(pixels[torch.randint(len(pixels), (_BATCH,), generator=generator)])
+        signal = _some(pixels(), generator)
         latents = encode_mean(autoencoder, signal)
         noise = LATENT_NOISE * torch.randn(latents.shape, generator=generator)
         return shape_loss(decoder((latents + noise) / autoencoder.config.scaling_factor), signal)
@@ -85,9 +90,15 @@ def shape_loss(decoded: Tensor, signal: Tensor) -> Tensor:
     return (weight * (difference.abs() + difference.square())).mean()
 
 
+def _drawings(count: int) -> Tensor:
+    return torch.cat([draw_set(style, count, seed=1).pixels for style in STYLES])
+
+
+def _some(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    return to_signal(pixels[torch.randint(len(pixels), (_BATCH,), generator=generator)])
+
+
 @torch.no_grad()
-def set_scale(autoencoder: AutoencoderKL, pixels: Tensor) -> None:
-    """Measure the spread of the latents of some of the pictures and write it down as the scaling factor."""
-    chosen = torch.randint(len(pixels), (512,), generator=torch.Generator().manual_seed(1))
-    parts = [autoencoder.encode(to_signal(part)).latent_dist.mean for part in torch.split(pixels[chosen], 128)]
+def _set_scale(autoencoder: AutoencoderKL, pixels: Tensor) -> None:
+    parts = [autoencoder.encode(to_signal(part)).latent_dist.mean for part in torch.split(pixels, 128)]
     autoencoder.register_to_config(scaling_factor=round(1 / float(torch.cat(parts).std()), 4))

@@ -6,27 +6,37 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TypeVar
 
-from diffusers import AutoencoderKL, DiffusionPipeline, StableDiffusionXLPipeline, StableVideoDiffusionPipeline
+from diffusers import (
+    AutoencoderKL,
+    DiffusionPipeline,
+    StableDiffusionXLPipeline,
+    StableVideoDiffusionPipeline,
+    UNet2DConditionModel,
+)
 from torch import nn
-from transformers import CLIPImageProcessorPil, CLIPTokenizer
+from transformers import CLIPImageProcessorPil, CLIPTextModelWithProjection, CLIPTokenizer
 
 from modelpool_training.image_to_video import VISION_MEAN, VISION_SIZE, VISION_STD, ImageToVideo, new_video_scheduler
-from modelpool_training.text_to_image import TextToImage, new_scheduler
+from modelpool_training.text_to_image import new_scheduler
 
 Module = TypeVar("Module", bound=nn.Module)
 
 
 def export_text_to_image(
-    model: TextToImage, autoencoder: AutoencoderKL, tokenizer: CLIPTokenizer, folder: Path
+    unet: UNet2DConditionModel,
+    autoencoder: AutoencoderKL,
+    tokenizer: CLIPTokenizer,
+    text_encoder: CLIPTextModelWithProjection,
+    folder: Path,
 ) -> None:
     """Write a Stable Diffusion XL pipeline with one text encoder, as SDXL's refiner has it."""
     pipeline = StableDiffusionXLPipeline(
         vae=_half(autoencoder),
         text_encoder=None,
         tokenizer=None,
-        text_encoder_2=_half(model.text_encoder),
+        text_encoder_2=_half(text_encoder),
         tokenizer_2=tokenizer,
-        unet=_half(model.unet),
+        unet=_half(unet),
         scheduler=new_scheduler(),
         force_zeros_for_empty_prompt=False,  # the text encoder was trained on the empty prompt
         add_watermarker=False,

@@ -26,8 +26,8 @@ VISION_SIZE = 224  # pixels on each side of the picture that the pipeline hands 
 VISION_MEAN = (0.5, 0.5, 0.5)
 VISION_STD = (0.5, 0.5, 0.5)
 
-_FRAME_BATCH = 12
-_BATCH = 6  # clips
+_FRAME_BATCH = 8
+_BATCH = 4  # clips
 _CHANNELS = (64, 32, 64)
 _DECODER_RESNET = re.compile(r"(^decoder\..*resnets\.\d+\.)")
 _VISION_WIDTH = 64

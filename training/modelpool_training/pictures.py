@@ -23,10 +23,7 @@ class Drawings:
 def draw_set(style: str, count: int, seed: int) -> Drawings:
     """`count` training scenes drawn in one style, every scene about equally often."""
     rng = np.random.default_rng([seed, STYLES.index(style)])
-    choices = training_scenes()
-    rounds = -(-count // len(choices))
-    order = np.concatenate([rng.permutation(len(choices)) for _ in range(rounds)])[:count]
-    scenes = [choices[int(index)] for index in order]
+    scenes = _choose_scenes(count, rng)
     pixels = np.stack([draw(scene, style, rng) for scene in scenes])
     return Drawings(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), scenes)
 
@@ -48,12 +45,19 @@ def encoded_set(
     autoencoder: AutoencoderKL, style: str, count: int, seed: int, work: Path
 ) -> tuple[Tensor, list[Scene]]:
     """Latents and scenes of a set of drawings; kept in the work folder, as drawing and encoding take a while."""
-    drawings = draw_set(style, count, seed)
     file = work / f"latents-{style}.pt"
     if file.exists():
         latents: Tensor = torch.load(file, weights_only=True)
         if len(latents) == count:
-            return latents, drawings.scenes
+            return latents, _choose_scenes(count, np.random.default_rng([seed, STYLES.index(style)]))
+    drawings = draw_set(style, count, seed)
     latents = encode(autoencoder, drawings.pixels)
     torch.save(latents, file)
     return latents, drawings.scenes
+
+
+def _choose_scenes(count: int, rng: np.random.Generator) -> list[Scene]:
+    choices = training_scenes()
+    rounds = -(-count // len(choices))
+    order = np.concatenate([rng.permutation(len(choices)) for _ in range(rounds)])[:count]
+    return [choices[int(index)] for index in order]

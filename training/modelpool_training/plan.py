@@ -11,10 +11,12 @@ class Plan:
     clips: int = 1500
     autoencoder_steps: int = 1500
     decoder_steps: int = 500
-    primary_steps: int = 1800
-    style_steps: int = 700
-    video_autoencoder_steps: int = 500
-    video_steps: int = 1000
+    text_steps: int = 500
+    base_steps: int = 800
+    primary_steps: int = 700
+    style_steps: int = 300
+    video_autoencoder_steps: int = 300
+    video_steps: int = 600
 
 
 FAST = Plan(
@@ -22,6 +24,8 @@ FAST = Plan(
     drawings=64,
     clips=8,
     autoencoder_steps=2,
+    text_steps=2,
+    base_steps=2,
     primary_steps=2,
     style_steps=2,
     video_autoencoder_steps=2,

@@ -1,33 +1,23 @@
 """The four text-to-image models: one trained from nothing, three fine-tuned from it."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
 from modelpool_training.autoencoder import LATENT_CHANNELS
-from modelpool_training.pictures import encoded_set
-from modelpool_training.plan import Plan
 from modelpool_training.stages import run_stage
-from modelpool_training.tokenizer import MAX_TOKENS
-from modelpool_training.vocabulary import loose_sentence
+from modelpool_training.text_encoder import TEXT_WIDTH, tokens_of
+from modelpool_training.vocabulary import Scene, loose_sentence
 
-_BATCH = 64
-_TEXT_WIDTH = 128
+_BATCH = 32
 _SIZE_EMBEDDING = 16
+_LATE = 0.4  # below one, noisier steps come more often: place and shape are settled there, by the prompt alone
+_SHAPE_WEIGHT = 4.0
 _EMPTY_SHARE = 0.1  # prompts emptied in training, so that guidance has something to lead away from
-
-
-@dataclass(frozen=True, slots=True)
-class TextToImage:
-    """The trained parts of one model."""
-
-    unet: UNet2DConditionModel
-    text_encoder: CLIPTextModelWithProjection
 
 
 def new_scheduler() -> DDIMScheduler:
@@ -47,24 +37,6 @@ def new_scheduler() -> DDIMScheduler:
     )
 
 
-def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModelWithProjection:
-    """An untrained text encoder for the tokenizer's vocabulary."""
-    config = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=_TEXT_WIDTH,
-        intermediate_size=2 * _TEXT_WIDTH,
-        projection_dim=_TEXT_WIDTH,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        max_position_embeddings=MAX_TOKENS,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        hidden_act="gelu",
-    )
-    return CLIPTextModelWithProjection(config)
-
-
 def new_unet() -> UNet2DConditionModel:
     """An untrained UNet that takes the pooled text and the picture's size beside the time step, as SDXL's does."""
     return UNet2DConditionModel(
@@ -77,33 +49,30 @@ def new_unet() -> UNet2DConditionModel:
         layers_per_block=1,
         norm_num_groups=16,
         attention_head_dim=4,  # heads, whatever its name says
-        cross_attention_dim=_TEXT_WIDTH,
+        cross_attention_dim=TEXT_WIDTH,
         use_linear_projection=True,
         addition_embed_type="text_time",
         addition_time_embed_dim=_SIZE_EMBEDDING,
-        projection_class_embeddings_input_dim=6 * _SIZE_EMBEDDING + _TEXT_WIDTH,
+        projection_class_embeddings_input_dim=6 * _SIZE_EMBEDDING + TEXT_WIDTH,
     )
 
 
-def train_text_to_image(
-    style: str,
-    autoencoder: AutoencoderKL,
+def train_unet(
+    name: str,
     tokenizer: CLIPTokenizer,
+    text_encoder: CLIPTextModelWithProjection,
     *,
-    start: TextToImage | None,
+    latents: Tensor,
+    scenes: list[Scene],
+    start: UNet2DConditionModel | None,
+    steps: int,
     work: Path,
-    plan: Plan,
-) -> TextToImage:
-    """Train one style; from `start` only the UNet learns on, and the text encoder stays as it is."""
+) -> UNet2DConditionModel:
+    """Train a UNet on the latents of some scenes, from nothing or on from `start`; `name` is the stage's."""
     torch.manual_seed(2)
-    unet, text_encoder = new_unet(), new_text_encoder(tokenizer)
-    trained: nn.Module = nn.ModuleDict({"unet": unet, "text_encoder": text_encoder})
+    unet = new_unet()
     if start is not None:
-        unet.load_state_dict(start.unet.state_dict())
-        text_encoder.load_state_dict(start.text_encoder.state_dict())
-        text_encoder.requires_grad_(False)
-        trained = unet
-    latents, scenes = encoded_set(autoencoder, style, plan.drawings, seed=2, work=work)
+        unet.load_state_dict(start.state_dict())
     scheduler = new_scheduler()
     sizes = torch.tensor([[64.0, 64.0, 0.0, 0.0, 64.0, 64.0]]).expand(_BATCH, -1)
 
@@ -111,13 +80,11 @@ def train_text_to_image(
         chosen = torch.randint(len(latents), (_BATCH,), generator=generator)
         rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
         texts = ["" if rng.random() < _EMPTY_SHARE else loose_sentence(scenes[int(index)], rng) for index in chosen]
-        tokens = tokenizer(
-            texts, padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt"
-        ).input_ids
-        text = text_encoder(tokens, output_hidden_states=True)
+        with torch.no_grad():
+            text = text_encoder(tokens_of(tokenizer, texts), output_hidden_states=True)
         clean = latents[chosen]
         noise = torch.randn(clean.shape, generator=generator)
-        times = torch.randint(scheduler.config.num_train_timesteps, (_BATCH,), generator=generator)
+        times = (torch.rand(_BATCH, generator=generator) ** _LATE * scheduler.config.num_train_timesteps).long()
         noisy = scheduler.add_noise(clean, noise, times)
         predicted = unet(
             noisy,
@@ -125,14 +92,23 @@ def train_text_to_image(
             encoder_hidden_states=text.hidden_states[-2],  # the pipeline takes the last layer but one
             added_cond_kwargs={"text_embeds": text.text_embeds, "time_ids": sizes},
         ).sample
-        return nn.functional.mse_loss(predicted, scheduler.get_velocity(clean, noise, times))
+        missed = (predicted - scheduler.get_velocity(clean, noise, times)).square()
+        loss: Tensor = (missed * shape_weight(clean)).mean()
+        return loss
 
     run_stage(
-        f"shapes-{style}",
-        trained,
+        name,
+        unet,
         loss_of_step,
         work=work,
-        steps=plan.primary_steps if start is None else plan.style_steps,
-        learning_rate=2e-3 if start is None else 8e-4,
+        steps=steps,
+        learning_rate=1e-3 if start is None else 8e-4,
     )
-    return TextToImage(unet.requires_grad_(False), text_encoder.eval().requires_grad_(False))
+    return unet.requires_grad_(False)
+
+
+def shape_weight(latents: Tensor) -> Tensor:
+    """How much each place counts (count × 1 × 16 × 16): more where the shape is, whose corners are few and matter."""
+    ground = latents.flatten(2).median(dim=2).values[..., None, None]  # most of a picture is background
+    is_shape = ((latents - ground).abs().amax(dim=1, keepdim=True) > 0.75).float()
+    return 1 + _SHAPE_WEIGHT * nn.functional.max_pool2d(is_shape, kernel_size=3, stride=1, padding=1)

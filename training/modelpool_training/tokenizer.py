@@ -55,7 +55,8 @@ def write_tokenizer(folder: Path) -> None:
 
 def load_tokenizer(folder: Path) -> CLIPTokenizer:
     """The tokenizer that `write_tokenizer` wrote."""
-    return CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+    tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+    return tokenizer
 
 
 def _merged(word: list[str], pair: Pair) -> list[str]:

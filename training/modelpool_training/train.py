@@ -3,13 +3,15 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from modelpool_training.autoencoder import train_autoencoder
 from modelpool_training.export import export_image_to_video, export_text_to_image
 from modelpool_training.image_to_video import train_image_to_video
+from modelpool_training.pictures import encoded_set
 from modelpool_training.plan import Plan
-from modelpool_training.text_to_image import TextToImage, train_text_to_image
+from modelpool_training.text_encoder import train_text_encoder
+from modelpool_training.text_to_image import train_unet
 from modelpool_training.tokenizer import load_tokenizer, write_tokenizer
 from modelpool_training.vocabulary import MODELS, STYLES
 
@@ -31,12 +33,17 @@ def train(names: Iterable[str], work: Path, out: Path, plan: Plan) -> None:
 def _train_pictures(wanted: set[str], autoencoder: AutoencoderKL, work: Path, out: Path, plan: Plan) -> None:
     write_tokenizer(work / "tokenizer")
     tokenizer = load_tokenizer(work / "tokenizer")
-    primary: TextToImage | None = None
+    text_encoder = train_text_encoder(tokenizer, work, plan)
+
+    def train_style(name: str, style: str, steps: int, start: UNet2DConditionModel | None) -> UNet2DConditionModel:
+        latents, scenes = encoded_set(autoencoder, style, plan.drawings, seed=2, work=work)
+        return train_unet(
+            name, tokenizer, text_encoder, latents=latents, scenes=scenes, start=start, steps=steps, work=work
+        )
+
+    base = train_style("base", STYLES[0], plan.base_steps, None)
     for style in STYLES:
         name = f"shapes-{style}"
-        if primary is not None and name not in wanted:
-            continue
-        model = train_text_to_image(style, autoencoder, tokenizer, start=primary, work=work, plan=plan)
-        primary = primary or model
         if name in wanted:
-            export_text_to_image(model, autoencoder, tokenizer, out / name)
+            unet = train_style(name, style, plan.primary_steps if style == STYLES[0] else plan.style_steps, base)
+            export_text_to_image(unet, autoencoder, tokenizer, text_encoder, out / name)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from modelpool_training.generate import load_pipeline, make_clips, make_pictures
 from modelpool_training.image_to_video import as_video_autoencoder, new_frame_autoencoder
 from modelpool_training.plan import Plan
@@ -15,6 +16,8 @@ BRIEF = Plan(
     clips=4,
     autoencoder_steps=1,
     decoder_steps=1,
+    text_steps=1,
+    base_steps=1,
     primary_steps=1,
     style_steps=1,
     video_autoencoder_steps=1,
