@@ -16,6 +16,9 @@ from modelpool_operator.planner import Action, HeldReason, ModelFacts, Plan, Slo
 SERIOUS = frozenset({HeldReason.LOAD_BACK_OFF, HeldReason.LARGER_THAN_SLOT, HeldReason.NO_WORKER})
 """Reasons for which a wish waits that somebody should look at."""
 
+RECENT_MS = 300_000
+"""A slot's last error is shown for so long; it does not say when it is over."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
@@ -87,8 +90,9 @@ def _gpu(account: Account, slot: SlotFacts, planned: tuple[str, ...], why: str) 
     heartbeat, found = account.seen.heartbeats.get(slot.name), account.seen.runtime.get(slot.name)
     phase = _phase(account, slot)
     trouble = found.reason if found is not None and phase is not SlotPhase.READY else ""
-    if not trouble and heartbeat is not None and heartbeat.error is not None:
-        trouble = heartbeat.error.message
+    error = heartbeat.error if heartbeat is not None else None
+    if not trouble and error is not None and account.seen.now - error.at < RECENT_MS:
+        trouble = error.message
     if not trouble and heartbeat is not None and heartbeat.failed:
         model, failure = min(heartbeat.failed.items())
         trouble = f"{model} could not be loaded: {failure.message}"

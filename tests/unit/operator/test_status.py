@@ -174,6 +174,13 @@ def test_a_failed_load_shows_the_workers_own_words() -> None:
     assert "model_index.json is missing" in gpu(status, "studio-video-0").reason
 
 
+def test_a_slots_last_error_is_shown_for_a_while() -> None:
+    failed = SlotFailure(code="out_of_memory", message="the device ran out of memory", at=1_000_000)
+    worker = beat("studio-primary-0", ("flat",), error=failed)
+    assert gpu(told(seen(1_100_000, primary_0=worker)), "studio-primary-0").reason == "the device ran out of memory"
+    assert gpu(told(seen(2_000_000, primary_0=worker)), "studio-primary-0").reason == ""
+
+
 def test_a_move_explains_itself_until_it_has_arrived() -> None:
     waiting = replace(seen(), depths={"motion": ModelDepth(queued=1, queued_work=1.0)})
     first = told(waiting)
