@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from modelpool.resources.quantity import format_bytes
+from modelpool_cli.demo.moves import Move
 from modelpool_cli.demo.sending import Done
 
 MOST_MEMORY = 8 * 2**30
@@ -25,13 +26,14 @@ class Check:
     found: str
 
 
-def checks_of(done: Sequence[Done], problems: Sequence[str], evictions: Sequence[str], pss: int) -> list[Check]:
+def checks_of(done: Sequence[Done], problems: Sequence[str], moves: Sequence[Move], pss: int) -> list[Check]:
     """Everything that decides the exit code. ``problems`` are files that are not valid. Pure."""
     models = sorted({one.job.model for one in done if one.file})
     repeats = [one for one in done if one.job.repeats]
     repeated_bytes = [_same_bytes(one, done) for one in repeats]
     lanes = sorted({one.shown["lane"] for one in done if one.file})
     failed = [f"{one.job.name}: {one.problem}" for one in done if one.problem]
+    swaps = [move for move in moves if move.action == "unload"]
     loaded = [one for one in done if (one.shown.get("durations") or {}).get("loaded")]
     return [
         Check("every job succeeded", not failed, "; ".join(failed) or f"{len(done)} jobs, {len(models)} models"),
@@ -44,8 +46,8 @@ def checks_of(done: Sequence[Done], problems: Sequence[str], evictions: Sequence
         Check("both lanes were served", set(lanes) >= LANES, ", ".join(lanes)),
         Check(
             "models made room for others",
-            bool(evictions),
-            f"{len(evictions)} times ({', '.join(sorted(set(evictions))) or 'none'}); {len(loaded)} jobs waited for a load",
+            bool(swaps),
+            f"{len(swaps)} times; {len(loaded)} jobs waited for a load",
         ),
         Check("memory", 0 < pss < MOST_MEMORY, f"{format_bytes(pss)} PSS of all processes, at most 8Gi allowed"),
     ]
@@ -58,7 +60,7 @@ def print_jobs(done: Sequence[Done], console: Console) -> None:
         table.add_column(name, no_wrap=True)
     for name in ("waited", "loaded", "ran", "batch"):
         table.add_column(name, justify="right")
-    table.add_column("from cache")
+    table.add_column("cached")
     for one in done:
         durations = {} if one.shown.get("cached") else one.shown.get("durations") or {}
         table.add_row(
@@ -70,6 +72,13 @@ def print_jobs(done: Sequence[Done], console: Console) -> None:
             "yes" if one.shown.get("cached") else "",
         )
     console.print(table)
+
+
+def print_swaps(moves: Sequence[Move], console: Console) -> None:
+    """Which models made room, and the operator's reasons."""
+    for move in moves:
+        if move.action == "unload":
+            console.print(f"{move.slot}: {move.why}", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_checks(checks: Sequence[Check], console: Console) -> None:

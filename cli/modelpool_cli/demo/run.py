@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from modelpool_cli.demo.moves import read_moves
 from modelpool_cli.demo.plan import plan
-from modelpool_cli.demo.report import Check, checks_of, print_checks, print_jobs
-from modelpool_cli.demo.sending import Done, Sender, SwapWatcher
+from modelpool_cli.demo.report import Check, checks_of, print_checks, print_jobs, print_swaps
+from modelpool_cli.demo.sending import Done, Sender
 from modelpool_cli.demo.service import Service
 from modelpool_cli.demo.sheet import Cell, contact_sheet
 from modelpool_cli.demo.verify import NotValid, read_picture, read_video
@@ -41,8 +42,7 @@ def run_demo(out: Path, pool_file: Path, models: Path, console: Console, more: S
                 service.wait_until_ready(status.update)
             ready = time.monotonic()
             console.print(f"ready after {ready - begun:.1f} s on {service.url}", highlight=False)
-            with SwapWatcher(service.url) as watcher:
-                done = _send(service, out, console)
+            done = _send(service, out, console)
             sent = time.monotonic()
             pss = service.pss_bytes()
     finally:
@@ -50,9 +50,11 @@ def run_demo(out: Path, pool_file: Path, models: Path, console: Console, more: S
             shutil.copytree(work / "state" / "logs", out / "logs")
         shutil.rmtree(work, ignore_errors=True)
     problems = _make_sheet(done, out / SHEET)
-    checks = checks_of(done, problems, watcher.evictions, pss)
+    moves = read_moves(out / "logs" / "operator.log")
+    checks = checks_of(done, problems, moves, pss)
     checks.append(Check("everything stopped in order", service.exit_code == 0, f"exit code {service.exit_code}"))
     print_jobs(done, console)
+    print_swaps(moves, console)
     print_checks(checks, console)
     console.print(
         f"{time.monotonic() - begun:.0f} s in all: {ready - begun:.0f} s to start, {sent - ready:.0f} s for "

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from modelpool_cli.api import Api, Job
@@ -15,8 +13,6 @@ from modelpool_cli.demo.plan import DemoJob
 from modelpool_cli.saving import save
 from modelpool_cli.submit import ending
 from modelpool_local.exits import CommandFailed
-
-LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,37 +62,6 @@ class Sender:
                 return Done(job, shown, file)
         except CommandFailed as error:
             return Done(job, shown, problem=error.message)
-
-
-class SwapWatcher:
-    """Watches which models are loaded, and counts those that had to make room. Use as a context manager."""
-
-    def __init__(self, url: str) -> None:
-        self.evictions: list[str] = []
-        self._url = url
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> SwapWatcher:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end.set()
-        self._thread.join(timeout=10)
-
-    def _watch(self) -> None:
-        before: dict[str, int] = {}
-        with Api(self._url) as api:
-            while not self._end.wait(LOOK_SECONDS):
-                try:
-                    now = {model["id"]: model["replicas"] for model in api.models()}
-                except CommandFailed:
-                    continue
-                self.evictions += [name for name, slots in now.items() if slots < before.get(name, 0)]
-                before = now
 
 
 def _body(job: DemoJob, done: Mapping[str, Done]) -> dict[str, Any]:

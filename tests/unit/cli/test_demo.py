@@ -1,5 +1,6 @@
 """The demonstration's plan, checks and contact sheet; the whole of it runs in the integration tests."""
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from modelpool_cli.demo.moves import Move, read_moves
 from modelpool_cli.demo.plan import VIDEO_MODEL, DemoJob, plan
 from modelpool_cli.demo.report import checks_of
 from modelpool_cli.demo.sending import Done
@@ -15,6 +17,8 @@ from modelpool_cli.demo.verify import NotValid, read_picture, read_video
 
 PLAN = plan()
 GIB = 2**30
+LOAD = Move("load", "shapes-neon", "studio-secondary-0", "1 job waits for shapes-neon")
+SWAP = Move("unload", "shapes-outline", "studio-secondary-0", "shapes-neon comes instead")
 
 
 def test_the_plan_covers_all_models_both_lanes_a_repeat_and_a_video() -> None:
@@ -45,9 +49,9 @@ def done(folder: Path, job: DemoJob, **shown: Any) -> Done:
 
 
 def failing(
-    all_done: list[Done], problems: tuple[str, ...] = (), swaps: tuple[str, ...] = ("m",), pss: int = GIB
+    all_done: list[Done], problems: tuple[str, ...] = (), moves: tuple[Move, ...] = (SWAP,), pss: int = GIB
 ) -> set[str]:
-    return {check.what for check in checks_of(all_done, problems, swaps, pss) if not check.holds}
+    return {check.what for check in checks_of(all_done, problems, moves, pss) if not check.holds}
 
 
 def test_a_good_run_passes_every_check(tmp_path: Path) -> None:
@@ -57,7 +61,7 @@ def test_a_good_run_passes_every_check(tmp_path: Path) -> None:
 def test_each_thing_that_goes_wrong_fails_its_check(tmp_path: Path) -> None:
     good = [done(tmp_path, job) for job in PLAN]
     assert failing(good, problems=("a.png does not decode",)) == {"every file is valid"}
-    assert failing(good, swaps=()) == {"models made room for others"}
+    assert failing(good, moves=(LOAD,)) == {"models made room for others"}
     assert failing(good, pss=9 * GIB) == {"memory"}
     assert failing([*good, Done(PLAN[0], {}, problem="out of memory")]) == {"every job succeeded"}
     assert failing([one for one in good if one.job.paid]) >= {"both lanes were served"}
@@ -101,3 +105,11 @@ def test_the_contact_sheet_holds_every_picture_enlarged() -> None:
     assert colours is not None
     # Seven cells of 176 × 176, and the strip besides.
     assert {colour: count for count, colour in colours}[(255, 0, 0)] > 7 * 170 * 170
+
+
+def test_moves_are_read_from_the_operators_log_and_other_lines_passed_over(tmp_path: Path) -> None:
+    log = tmp_path / "operator.log"
+    line = {"message": "…", "action": "unload", "model": SWAP.model, "slot": SWAP.slot, "why": SWAP.why}
+    log.write_text(f"Traceback: x\n{json.dumps({'message': 'catalog published'})}\n[]\n{json.dumps(line)}\n")
+    assert read_moves(log) == [SWAP]
+    assert read_moves(tmp_path / "missing.log") == []
