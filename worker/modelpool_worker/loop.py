@@ -8,26 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
-
-from PIL.Image import Image
 
 from modelpool.documents import RunningBatch
-from modelpool.errors import DeviceFailed, EngineError, ModelpoolError, QueueUnavailable
-from modelpool.metrics import WorkerMetrics
-from modelpool.queue.port import Batch, HotModel, Queue
+from modelpool.errors import DeviceFailed, EngineError, QueueUnavailable
+from modelpool.queue.port import Batch, HotModel
 from modelpool.work import megapixel_steps
-from modelpool_worker.activity import Activity
 from modelpool_worker.claiming import near_end
-from modelpool_worker.clock import Clock
-from modelpool_worker.computing import Computer, Pass
-from modelpool_worker.delivery import Delivery
-from modelpool_worker.heartbeat import Pulse
+from modelpool_worker.computing import Pass
 from modelpool_worker.patience import delay_after
 from modelpool_worker.progress import Announcer
-from modelpool_worker.residency.keeper import Held, Keeper
 from modelpool_worker.running import LEASE_MS, Run
-from modelpool_worker.slot import Slot
+from modelpool_worker.staging import Parts, Staged, fetch_inputs
 
 log = logging.getLogger(__name__)
 
@@ -35,32 +26,6 @@ POLL_SECONDS = 1.0
 """How often an idle worker looks though no bell rang: a bell is only a hint."""
 BEHIND = 2
 """Passes that may be on their way to the store while the engine works on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the loop works with."""
-
-    pool: str
-    queue: Queue
-    keeper: Keeper
-    computer: Computer
-    delivery: Delivery
-    slot: Slot
-    pulse: Pulse
-    metrics: WorkerMetrics
-    activity: Activity
-    clock: Clock
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """A claimed batch on its way to the engine. Its model is pinned."""
-
-    run: Run
-    held: Held
-    announcer: Announcer
-    inputs: asyncio.Task[dict[str, Image | None]]
 
 
 class Loop:
@@ -162,7 +127,7 @@ class Loop:
         for job in batch.jobs:
             waited = (batch.claimed_at - job.enqueued_at) / 1000
             parts.metrics.queue_wait.labels(parts.pool, batch.model, job.lane.value).observe(max(0.0, waited))
-        return Staged(run, held, announcer, asyncio.create_task(self._fetch(run)))
+        return Staged(run, held, announcer, asyncio.create_task(fetch_inputs(run, parts.delivery)))
 
     async def _accompany(self, run: Run, announcer: Announcer) -> None:
         tasks = [asyncio.create_task(run.keep_lease()), asyncio.create_task(announcer.run())]
@@ -173,16 +138,6 @@ class Loop:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             del self._runs[run]
-
-    async def _fetch(self, run: Run) -> dict[str, Image | None]:
-        """Input images by job; a job whose image cannot be had fails here and is left out."""
-        inputs: dict[str, Image | None] = {}
-        for job in run.members:
-            try:
-                inputs[job.id] = await self._parts.delivery.input_of(job.request)
-            except ModelpoolError as error:
-                await run.fail(job, error)
-        return inputs
 
     # --- computing ------------------------------------------------------------------------------------------------
 

@@ -26,12 +26,13 @@ from modelpool_worker.engines.files import folder_of
 from modelpool_worker.engines.protocol import Engine
 from modelpool_worker.following import Follower
 from modelpool_worker.heartbeat import Pulse
-from modelpool_worker.loop import Loop, Parts
+from modelpool_worker.loop import Loop
 from modelpool_worker.residency.budgets import Budget
 from modelpool_worker.residency.keeper import Keeper
 from modelpool_worker.residency.moves import Place
 from modelpool_worker.server import ProbeServer
 from modelpool_worker.slot import Slot
+from modelpool_worker.staging import Parts
 from modelpool_worker.threads import SerialThread
 
 log = logging.getLogger(__name__)

@@ -34,6 +34,7 @@ from modelpool_worker.engines.failures import load_failure, run_failure
 from modelpool_worker.engines.files import require_safe, variant_of
 from modelpool_worker.engines.previews import LatentColours
 from modelpool_worker.engines.protocol import DeviceInfo, Frames, Outcome, Progress, Resident, Step, Stopped
+from modelpool_worker.engines.tracking import Tracker
 
 _EMBEDDINGS = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
 
@@ -130,7 +131,7 @@ class DiffusersResident:
         members = [index for index, outcome in enumerate(outcomes) if outcome is None]
         if members:
             usable, images = [requests[index] for index in members], [inputs[index] for index in members]
-            tracker = _Tracker(pipeline, members, self._colours, on_step, should_stop)
+            tracker = Tracker(members, self._colours, on_step, should_stop)
             made = self._run(pipeline, usable, images, accepted, tracker)
             for index, outcome in zip(members, made, strict=True):
                 outcomes[index] = outcome
@@ -142,7 +143,7 @@ class DiffusersResident:
         requests: Sequence[JobRequest],
         images: Sequence[Image | None],
         accepted: frozenset[str],
-        tracker: _Tracker,
+        tracker: Tracker,
     ) -> list[Outcome]:
         original = pipeline.scheduler
         before = self._start_measuring()
@@ -199,54 +200,11 @@ class DiffusersResident:
             needed = torch.cuda.max_memory_allocated() - before
             self.activations_bytes = max(needed, self.activations_bytes or 0)
 
-    def _learn_colours(self, tracker: _Tracker, outcomes: list[Outcome]) -> None:
+    def _learn_colours(self, tracker: Tracker, outcomes: list[Outcome]) -> None:
         latents = tracker.last_latents(0)
         if self._colours.known or latents is None or isinstance(outcomes[0], EngineError):
             return
         self._colours.learn(latents, outcomes[0][len(outcomes[0]) // 2])
-
-
-class _Tracker:
-    """The callback of one call: counts steps, offers previews, stops. ``members`` are indices into the batch."""
-
-    def __init__(
-        self,
-        pipeline: Any,
-        members: Sequence[int],
-        colours: LatentColours,
-        on_step: Callable[[Step], None],
-        should_stop: Callable[[], bool],
-    ) -> None:
-        self._members = members
-        self._colours = colours
-        self._on_step = on_step
-        self._should_stop = should_stop
-        self._latents: torch.Tensor | None = None
-
-    def __call__(self, pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        self._latents = tensors.get("latents")
-        offers = self._colours.known and self._latents is not None and self._latents.ndim in (4, 5)
-        self._on_step(Step(step + 1, pipeline.num_timesteps, self._preview if offers else None))
-        # Stopping by exception works with every pipeline; `_interrupt` is ignored by some and decodes what nobody wants.
-        if self._should_stop():
-            raise Stopped
-        return tensors
-
-    def last_latents(self, position: int) -> NDArray[np.float32] | None:
-        """The latest latents of one member as (height, width, channels); of a video, its middle frame."""
-        if self._latents is None or self._latents.ndim not in (4, 5):
-            return None
-        latents = self._latents[position]
-        if latents.ndim == 4:
-            latents = latents[len(latents) // 2]
-        cells: NDArray[np.float32] = latents.permute(1, 2, 0).float().cpu().numpy()
-        return cells
-
-    def _preview(self, member: int) -> Frames:
-        latents = self.last_latents(self._members.index(member))
-        if latents is None:
-            raise RuntimeError("a preview was asked for without latents")
-        return self._colours.preview(latents)
 
 
 def _describe(device: str) -> DeviceInfo:
