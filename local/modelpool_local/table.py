@@ -54,8 +54,11 @@ class ModelRow(NamedTuple):
 
 def slot_rows(view: View) -> list[SlotRow]:
     """A row for every slot of the pool, in the order of the file."""
+    changed = {gpu.slot: gpu.since for gpu in view.status.gpus} if view.status else {}
     return [
-        _slot_row(slot.slot, view.slots.get(slot.slot), view.heartbeats.get(slot.slot), view.now)
+        _slot_row(
+            slot.slot, view.slots.get(slot.slot), view.heartbeats.get(slot.slot), changed.get(slot.slot, 0), view.now
+        )
         for slot in view.catalog.slots
     ]
 
@@ -78,7 +81,7 @@ def model_rows(view: View) -> list[ModelRow]:
                 "loading" if loading and not hot else f"{hot} slot{'' if hot == 1 else 's'}",
                 str(depth.queued) if depth.queued else "",
                 str(depth.running) if depth.running else "",
-                f"{rates[model.name]:g}" if rates.get(model.name) else "",
+                _rate(rates.get(model.name, 0)),
                 _eta(depth, hot),
             )
         )
@@ -109,7 +112,8 @@ def summary(view: View) -> str:
     )
 
 
-def _slot_row(slot: str, seen: ObservedSlot | None, heartbeat: Heartbeat | None, now: int) -> SlotRow:
+def _slot_row(slot: str, seen: ObservedSlot | None, heartbeat: Heartbeat | None, changed: int, now: int) -> SlotRow:
+    """``changed`` is when the operator last saw the slot become something else, 0 where it has not said."""
     restarts = str(seen.restarts) if seen and seen.restarts else ""
     if seen is None:
         return SlotRow(slot, "", "waiting for the operator", "", "", restarts)
@@ -117,7 +121,7 @@ def _slot_row(slot: str, seen: ObservedSlot | None, heartbeat: Heartbeat | None,
         words = {SlotPhase.READY: "starting", SlotPhase.RESTARTING: f"crashed: {seen.reason}"}
         state = words.get(seen.phase, seen.phase.value.lower())
         return SlotRow(slot, "", state, "", duration(now - seen.since), restarts)
-    state, batch, since = _activity(heartbeat, seen.since)
+    state, batch, since = _activity(heartbeat, max(changed, seen.since))
     return SlotRow(slot, _holds(heartbeat), state, batch, duration(now - since), restarts)
 
 
@@ -134,7 +138,11 @@ def _activity(heartbeat: Heartbeat, started: int) -> tuple[str, str, int]:
         return f"running{steps}", batch, heartbeat.batch.since
     if heartbeat.error is not None:
         return f"failed: {heartbeat.error.message}", "", heartbeat.error.at
-    return "idle", "", max(started, heartbeat.progress_at)
+    return "idle", "", started
+
+
+def _rate(per_minute: float) -> str:
+    return f"{per_minute:.1f}" if per_minute >= 0.05 else ""
 
 
 def _holds(heartbeat: Heartbeat) -> str:

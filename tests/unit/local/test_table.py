@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -7,7 +8,7 @@ from modelpool.documents import Heartbeat, Loading, RunningBatch, SlotFailure
 from modelpool.queue.port import ModelDepth
 from modelpool.resources.catalog import catalog_of
 from modelpool.resources.load import load_pool
-from modelpool.resources.status import ModelPoolStatus, ModelState, ModelStatus
+from modelpool.resources.status import GpuStatus, ModelPoolStatus, ModelState, ModelStatus
 from modelpool.slots import ObservedSlot, SlotPhase
 from modelpool_local import readiness
 from modelpool_local.table import View, duration, model_rows, render, slot_rows, summary
@@ -95,6 +96,14 @@ def test_rates_come_from_the_operators_status() -> None:
     )
     rows = {row.model: row for row in model_rows(View(STUDIO, NOW, status=status))}
     assert rows["shapes-flat"].per_minute == "3.5"
+
+
+def test_an_idle_slot_counts_from_its_last_change() -> None:
+    shown = view(beat("studio-primary-0", hot=("shapes-flat",), progress_at=NOW))
+    assert state_of(shown, "studio-primary-0") == ("shapes-flat", "idle", "", "60 s")
+    gpu = GpuStatus(slot="studio-primary-0", tier="primary", phase=SlotPhase.READY, since=NOW - 5000)
+    after_a_swap = replace(shown, status=ModelPoolStatus(gpus=(gpu,)))
+    assert state_of(after_a_swap, "studio-primary-0")[3] == "5 s"
 
 
 def test_the_tables_render_text_as_it_is() -> None:
