@@ -77,7 +77,7 @@ class History:
         for slot, heartbeat in heartbeats.items():
             assignment = assignments.get(slot)
             self._note_hot(now, slot, heartbeat, assignment)
-            self._note_failures(now, slot, heartbeat)
+            self._note_failures(now, slot, heartbeat, assignment)
             self._note_deadlines(now, slot, heartbeat, assignment, load_seconds)
 
     def _note_use(
@@ -108,12 +108,14 @@ class History:
         since = now if known is not None or assignment is None else assignment.updated_at
         self._hot_since[slot] = {model: (known or {}).get(model, since) for model in heartbeat.hot}
 
-    def _note_failures(self, now: int, slot: str, heartbeat: Heartbeat) -> None:
+    def _note_failures(self, now: int, slot: str, heartbeat: Heartbeat, assignment: Assignment | None) -> None:
+        """Only what was to be hot counts: a model that found no room in host RAM can be loaded all the same."""
         for model in heartbeat.hot:
             self._failures.pop((slot, model), None)
         for model, failure in heartbeat.failed.items():
             known = self._failures.get((slot, model))
-            if model not in heartbeat.hot and (known is None or known.at != failure.at):
+            wanted = assignment is not None and model in assignment.hot and model not in heartbeat.hot
+            if wanted and (known is None or known.at != failure.at):
                 self._fail(now, (slot, model), failure.at, failure.message)
 
     def _note_deadlines(

@@ -144,7 +144,9 @@ def _model_facts(tier: str, name: str, sizes: _Sizes, seen: Observation, history
 
 def _slot_facts(name: str, tier: str, vram: int, host_memory: int, seen: Observation, history: History) -> SlotFacts:
     heartbeat, assignment, found = seen.heartbeats.get(name), seen.assignments.get(name), seen.runtime.get(name)
-    alive = heartbeat is not None and not heartbeat.draining
+    # A heartbeat outlives its worker by some seconds; the runtime knows at once.
+    ended = found is not None and found.phase in (SlotPhase.RESTARTING, SlotPhase.FAILED)
+    alive = heartbeat is not None and not heartbeat.draining and not ended
     return SlotFacts(
         name=name,
         tier=tier,

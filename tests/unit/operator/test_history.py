@@ -86,11 +86,17 @@ def test_after_a_restart_a_model_was_last_used_when_it_was_last_asked_for_or_pla
 def test_the_same_failure_is_counted_once_and_a_new_one_waits_longer() -> None:
     history = History()
     for now in (1_000, 2_000):
-        absorb(history, now, beat(failed={"a": 990}))
+        absorb(history, now, beat(failed={"a": 990}), told("a"))
     assert [(f.attempts, f.retry_at) for f in history.failed()] == [(1, 11_000)]
-    absorb(history, 20_000, beat(failed={"a": 19_990}))
+    absorb(history, 20_000, beat(failed={"a": 19_990}), told("a"))
     assert [(f.attempts, f.retry_at) for f in history.failed()] == [(2, 40_000)]
     absorb(history, 30_000, beat(("a",)))
+    assert history.failed() == ()
+
+
+def test_a_model_that_found_no_room_in_host_memory_may_still_be_loaded() -> None:
+    history = History()
+    absorb(history, 1_000, beat(("b",), failed={"a": 990}), told("b"))
     assert history.failed() == ()
 
 

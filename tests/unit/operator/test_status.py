@@ -113,6 +113,14 @@ def test_a_slot_is_alive_with_a_heartbeat_and_starting_while_the_runtime_says_so
     assert kinds["studio-secondary-1"] == (True, False)
 
 
+def test_a_worker_that_the_runtime_saw_end_is_gone_though_its_heartbeat_lives_on() -> None:
+    ended = ObservedSlot(slot="studio-secondary-1", tier="secondary", phase=SlotPhase.RESTARTING)
+    observation = replace(seen(), runtime={"studio-secondary-1": ended}, depths={"neon": ModelDepth(queued=1)})
+    snapshot = snapshot_of(POOL, observation, History())
+    assert not facts(snapshot, "studio-secondary-1").alive
+    assert plan(snapshot).misses == ("neon",)
+
+
 def test_without_an_assignment_on_record_nothing_is_taken_as_told() -> None:
     observation = replace(seen(), assignments={})
     assert facts(snapshot_of(POOL, observation, History()), "studio-video-0").assigned is None
@@ -167,11 +175,13 @@ def test_an_always_model_that_is_not_hot_is_not_ready() -> None:
 
 def test_a_failed_load_shows_the_workers_own_words() -> None:
     failure = SlotFailure(code="model_load_failed", message="model_index.json is missing", at=5, model="mosaic")
-    status = told(seen(video_0=beat("studio-video-0", failed={"mosaic": failure})))
+    observation = seen(secondary_1=beat("studio-secondary-1", failed={"mosaic": failure}))
+    wanted = {**observation.assignments, "studio-secondary-1": Assignment(epoch=4, version=2, hot=("mosaic",))}
+    status = told(replace(observation, assignments=wanted))
     shown = model(status, "mosaic")
     assert (shown.state, shown.last_failure) == (ModelState.FAILED, "model_index.json is missing")
     assert condition(status, "Degraded") == ("LoadFailed", "mosaic could not be loaded: model_index.json is missing")
-    assert "model_index.json is missing" in gpu(status, "studio-video-0").reason
+    assert "model_index.json is missing" in gpu(status, "studio-secondary-1").reason
 
 
 def test_a_slots_last_error_is_shown_for_a_while() -> None:
