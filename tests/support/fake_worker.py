@@ -1,6 +1,7 @@
 """A worker that computes nothing: it claims from a real queue, and ends jobs as it is told."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -39,7 +40,7 @@ class FakeWorker:
         """Store a file for every member and end it well."""
         for job in batch.jobs:
             self.finished += 1
-            key = f"results/{job.id}-{job.attempts}.{job.request.format}"
+            key = f"results/{secrets.token_urlsafe(16)}.{job.request.format}"
             await self.store.put(key, data)
             result = JobResult(
                 key=key,
@@ -51,7 +52,7 @@ class FakeWorker:
                 frames=job.request.frames,
                 model=job.request.model,
                 batch_size=len(batch.jobs),
-                durations=Durations(waited=5, loaded=0, ran=100),
+                durations=Durations(waited=5, loaded=0, ran=100, computed=90),
             )
             assert await self.queue.finish(batch.lease, job.id, result)
 
