@@ -145,7 +145,7 @@ class DiffusersResident:
         accepted: frozenset[str],
         tracker: Tracker,
     ) -> list[Outcome]:
-        original = pipeline.scheduler
+        original, precision = pipeline.scheduler, _vae_precision(pipeline)
         before = self._start_measuring()
         try:
             pipeline.scheduler = _scheduler(pipeline, requests[0].scheduler)
@@ -160,6 +160,9 @@ class DiffusersResident:
             raise run_failure(error) from error
         finally:
             pipeline.scheduler = original
+            # Pipelines raise a half precision VAE for decoding, and leave it so when decoding fails.
+            if precision is not None and _vae_precision(pipeline) != precision:
+                pipeline.vae.to(dtype=precision)
         self._measure(before)
         outcomes = _outcomes(output)
         self._learn_colours(tracker, outcomes)
@@ -233,6 +236,11 @@ def _weights_bytes(pipeline: Any) -> int:
                 storage = tensor.untyped_storage()
                 storages[storage.data_ptr()] = storage.nbytes()
     return sum(storages.values())
+
+
+def _vae_precision(pipeline: Any) -> torch.dtype | None:
+    precision: torch.dtype | None = getattr(getattr(pipeline, "vae", None), "dtype", None)
+    return precision
 
 
 def _scheduler(pipeline: Any, name: str | None) -> Any:

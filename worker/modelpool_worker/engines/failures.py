@@ -36,6 +36,7 @@ def run_failure(error: Exception) -> EngineError:
     if isinstance(error, EngineError):
         return error
     if is_out_of_memory(error):
+        _let_go(error)
         return OutOfMemory("the device ran out of memory for this batch")
     if is_device_failure(error):
         return DeviceFailed(f"the device failed: {type(error).__name__} {_where(error)}")
@@ -47,11 +48,17 @@ def load_failure(error: Exception, name: str) -> EngineError:
     if isinstance(error, EngineError):
         return error
     if is_out_of_memory(error):
+        _let_go(error)
         return OutOfMemory(f"there is not enough memory to load {name!r}")
     if is_device_failure(error):
         return DeviceFailed(f"the device failed: {type(error).__name__} {_where(error)}")
     first_line = (str(error).splitlines() or [""])[0][:300]
     return ModelLoadFailed(f"{name!r} cannot be loaded: {type(error).__name__}: {first_line}")
+
+
+def _let_go(error: BaseException) -> None:
+    """Free what the failed call still holds through its frames, or freeing the cache would free nothing."""
+    traceback.clear_frames(error.__traceback__)
 
 
 def _mentions(error: BaseException, words: tuple[str, ...]) -> bool:

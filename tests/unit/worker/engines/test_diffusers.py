@@ -149,6 +149,23 @@ def test_memory_that_runs_out_is_told_as_such(resident: DiffusersResident, monke
         run(resident, ask())
 
 
+def test_a_decoder_that_fails_leaves_its_precision_as_it_was(
+    resident: DiffusersResident, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vae = resident._pipeline.vae
+
+    def fail(*_: object, **__: object) -> None:
+        vae.to(dtype=torch.float64)  # as pipelines raise half precision to decode
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(vae, "decode", fail)
+        with pytest.raises(OutOfMemory):
+            run(resident, ask())
+    assert vae.dtype == torch.float32
+    assert isinstance(run(resident, ask()), np.ndarray)
+
+
 def test_evicting_gives_memory_back(engine: DiffusersEngine, picture_model: Path) -> None:
     loaded = engine.load(model("pictures"), picture_model, lambda share: None)
     assert isinstance(loaded, DiffusersResident)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 
@@ -42,6 +44,25 @@ def test_a_failed_load_says_why() -> None:
     error = load_failure(raised(OSError("no file named config.json\nand more")), "flat")
     assert type(error) is ModelLoadFailed
     assert error.message == "'flat' cannot be loaded: OSError: no file named config.json"
+
+
+def test_what_ran_out_of_memory_holds_none_any_more() -> None:
+    seen: list[weakref.ref[torch.Tensor]] = []
+
+    def fail() -> None:
+        large = torch.zeros(8)
+        seen.append(weakref.ref(large))
+        raise MemoryError
+
+    def call() -> None:
+        try:
+            fail()
+        except MemoryError as error:
+            raise run_failure(error) from error
+
+    with pytest.raises(OutOfMemory):
+        call()
+    assert seen[0]() is None
 
 
 def test_memory_that_runs_out_in_a_load_is_no_broken_model() -> None:
