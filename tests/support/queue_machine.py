@@ -1,49 +1,24 @@
-"""Drives the queue in Redis and its model in Python with the same operations, and compares all that can be seen.
+"""Drives the queue in Redis and its model in Python with the same random operations.
 
 Replies get lost (an operation is done again), deliveries come twice, workers die (nobody speaks for a claim any more
 while time passes), clocks jump, servers forget their scripts.
 """
 
-import asyncio
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    Bundle,
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    multiple,
-    rule,
-)
-from redis.asyncio import Redis
+from hypothesis.stateful import Bundle, initialize, multiple, rule
 
-from modelpool.errors import IdempotencyConflict, JobIsFinal, ModelpoolError
-from modelpool.jobs import FINAL_STATES, JobError, JobEvent, JobState, Lane, NewJob
-from modelpool.queue.job import Bell, Refund
-from modelpool.queue.model import QueueModel
-from modelpool.queue.port import Batch, FailureKind, HotModel
-from modelpool.queue.redis import RedisQueue
-from modelpool.queue.scripts import TICKET_DIGITS
-from support.queues import POOL, Clock, new_job, new_result
+from modelpool.errors import IdempotencyConflict, JobIsFinal
+from modelpool.jobs import FINAL_STATES, JobError, JobState, Lane, NewJob
+from modelpool.queue.port import FailureKind, HotModel
+from support.queue_twins import MODELS, QueueTwins
+from support.queues import new_job, new_result
 
-MODELS = ("flux", "sdxl")
 SUBJECTS = ("ann", "bob")
 CRASH = JobError(code="engine_error", message="The kernel crashed.")
-
-# Every key with its life, and the members of those that place jobs; one round trip a step.
-LOOK = """
-local rows = {}
-for i, key in ipairs(redis.call('KEYS', '*')) do
-  rows[i] = {key, redis.call('PTTL', key)}
-  if redis.call('TYPE', key).ok == 'zset' then
-    for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do table.insert(rows[i], member) end
-  end
-end
-return rows
-"""
 
 hot_models = st.lists(
     st.builds(HotModel, st.sampled_from(MODELS), st.integers(1, 4), st.sampled_from([None, None, 0.5, 2.5])),
@@ -53,53 +28,16 @@ hot_models = st.lists(
 )
 
 
-class QueueMachine(RuleBasedStateMachine):
-    """One example: a fresh Redis, a fresh model. ``run`` completes a coroutine on the loop that ``client`` lives on."""
-
-    runner: asyncio.Runner
-    client: Redis
+class QueueMachine(QueueTwins):
+    """What may happen to a queue."""
 
     jobs = Bundle("jobs")
     claims = Bundle("claims")
 
-    @initialize()
-    def begin(self) -> None:
-        self.clock = Clock()
-        self.model = QueueModel(str(POOL))
-        self.redis = RedisQueue(POOL, self.client, now=self.clock)
-        self.asked: dict[str, NewJob] = {}
-        self.seen: dict[str, JobEvent] = {}
-        self.batches: list[Batch] = []
-        self.refunded: Counter[str] = Counter()
-        self.last_refund = "-"
-        self.followed: set[str] = set()
-        self.names = 0
-        self.run(self.client.flushall())
-        self.pubsub = self.client.pubsub(ignore_subscribe_messages=True)
-        self.run(self.pubsub.psubscribe(POOL.key("*")))
-
-    def run(self, coroutine: Any) -> Any:
-        return self.runner.run(coroutine)
-
-    def both(self, verb: str, *args: Any, timed: bool = True, **options: Any) -> Any:
-        """Do it on both sides; answers, errors and all that is told must be the same."""
-        now = (self.clock.now,) if timed else ()
-        theirs: Any
-        ours: Any
-        try:
-            theirs = self.run(getattr(self.redis, verb)(*args, **options))
-        except ModelpoolError as error:
-            theirs = type(error)
-        try:
-            ours = getattr(self.model, verb)(*args, *now, **options)
-        except ModelpoolError as error:
-            ours = type(error)
-        assert theirs == ours
-        return ours
-
-    def name(self, kind: str) -> str:
-        self.names += 1
-        return f"{kind}{self.names:05d}"
+    @initialize(target=jobs, lane=st.sampled_from(Lane), kinds=st.lists(st.integers(0, 4), min_size=2, max_size=6))
+    def begin_with_a_backlog(self, lane: Lane, kinds: list[int]) -> Any:
+        self.set_up()
+        return self.put_many(lane, SUBJECTS[0], kinds)
 
     # --- those who ask -----------------------------------------------------------------------------------------------
 
@@ -163,18 +101,50 @@ class QueueMachine(RuleBasedStateMachine):
             fingerprint=fingerprint if key else None,
             trace="00-trace" if charged else None,
         )
+        return self.send(job)
+
+    def send(self, job: NewJob) -> NewJob | None:
         answer = self.both("enqueue", job)
-        if answer is IdempotencyConflict or answer.record.id != name:
+        if answer is IdempotencyConflict or answer.record.id != job.id:
             return None
         if answer.record.leader is not None:
             self.followed.add(answer.record.leader)
-        self.asked[name] = job
+        self.asked[job.id] = job
         return job
 
-    @rule(target=jobs, lane=st.sampled_from(Lane), subject=st.sampled_from(SUBJECTS), kinds=st.lists(st.integers(0, 4)))
+    @rule(
+        target=jobs,
+        job=jobs,
+        others=st.lists(st.tuples(st.sampled_from(Lane), st.sampled_from(SUBJECTS)), min_size=1, max_size=3),
+        life=st.sampled_from([60, 600]),
+    )
+    def others_want_the_same(self, job: NewJob, others: list[tuple[Lane, str]], life: int) -> Any:
+        sent = []
+        for lane, subject in others:
+            name = self.name("same")
+            changes = {"id": name, "lane": lane, "subject": f"{lane.value} {subject}", "charge_id": f"charge {name}"}
+            more = {"use_cache": True, "idempotency_key": None, "fingerprint": None, "deadline_ms": life * 1000}
+            sent.append(self.send(job.model_copy(update={**changes, **more})))
+        return multiple(*filter(None, sent))
+
+    @rule(which=st.integers(0, 20), leaders=st.booleans())
+    def somebody_in_a_crowd_cancels(self, which: int, leaders: bool) -> None:
+        records = [self.model.get(job) for job in sorted(self.asked)]
+        crowd = {record.leader if leaders else record.id for record in records if record.leader is not None}
+        if crowd:
+            self.both("cancel", sorted(filter(None, crowd))[which % len(crowd)])
+
+    @rule(
+        target=jobs,
+        lane=st.sampled_from(Lane),
+        subject=st.sampled_from(SUBJECTS),
+        kinds=st.lists(st.integers(0, 4), max_size=6),
+    )
     def enqueue_many(self, lane: Lane, subject: str, kinds: list[int]) -> Any:
-        jobs = [self.put(lane, subject, kind, alike=False) for kind in kinds]
-        return multiple(*filter(None, jobs))
+        return self.put_many(lane, subject, kinds)
+
+    def put_many(self, lane: Lane, subject: str, kinds: list[int]) -> Any:
+        return multiple(*filter(None, [self.put(lane, subject, kind, alike=False) for kind in kinds]))
 
     @rule(job=jobs)
     def enqueue_again(self, job: NewJob) -> None:
@@ -227,12 +197,6 @@ class QueueMachine(RuleBasedStateMachine):
         self.batches.append(batch)
         head = self.model.job(batch.jobs[0].id)
         assert not paid or head.line == "paid", "a free job overtook a paid one"
-
-    def claim_on_both(self, lease: str, hot: list[HotModel], **options: Any) -> Batch | None:
-        theirs = self.run(self.redis.claim("worker", "slot", hot, lease=lease, **options))
-        ours = self.model.claim(lease, "slot", hot, self.clock.now, **options)
-        assert theirs == ours
-        return ours
 
     @rule(claim=claims)
     def claim_again(self, claim: Any) -> None:
@@ -287,121 +251,16 @@ class QueueMachine(RuleBasedStateMachine):
 
     # --- the world ---------------------------------------------------------------------------------------------------
 
-    @rule(seconds=st.sampled_from([0.001, 1, 29, 31, 60, 600, -5]))
-    def time_passes(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from([0.001, 1, 29, 31, 31, 60, 600, -5]), reap=st.booleans())
+    def time_passes(self, seconds: float, reap: bool) -> None:
         self.clock.pass_seconds(seconds)
+        if reap:
+            self.both("reap")
 
-    @rule()
-    def reap(self) -> None:
-        self.both("reap")
-
-    @rule()
-    def the_server_forgets_its_scripts(self) -> None:
-        self.run(self.client.script_flush())
-
-    @rule(job=jobs)
-    def position(self, job: NewJob) -> None:
+    @rule(job=jobs, minutes=st.integers(1, 12), forget=st.booleans())
+    def somebody_looks(self, job: NewJob, minutes: int, forget: bool) -> None:
+        if forget:  # the server has been restarted
+            self.run(self.client.script_flush())
         self.both("position", job.id, timed=False)
         self.both("get", job.id, timed=False)
-
-    @rule(minutes=st.integers(1, 12))
-    def demand(self, minutes: int) -> None:
         self.both("demand", minutes)
-
-    # --- what must hold after every step -----------------------------------------------------------------------------
-
-    @invariant()
-    def both_told_the_same(self) -> None:
-        told, self.model.told = self.model.told, []
-        heard, refunds = self.run(self._told())
-        assert heard == [entry for entry in told if not isinstance(entry, Refund)]
-        assert refunds == [entry for entry in told if isinstance(entry, Refund)]
-        for entry in told:
-            if isinstance(entry, JobEvent):
-                before = self.seen.get(entry.job)
-                assert before is None or before.state not in FINAL_STATES, "final is final"
-                assert entry.seq == (before.seq + 1 if before else 1), "seq grows by one"
-                self.seen[entry.job] = entry
-        self.refunded.update(refund.charge for refund in refunds)
-        assert set(self.refunded.values()) <= {1}, "one refund per charge"
-
-    async def _told(self) -> tuple[list[Any], list[Refund]]:
-        """All messages up to a mark that we publish ourselves, and all new refunds."""
-        pipeline = self.client.pipeline(transaction=False)
-        _ = pipeline.xrange(POOL.key("refunds"), min=self.last_refund)
-        _ = pipeline.publish(POOL.key("mark"), "")
-        entries, _ = await pipeline.execute()
-        if entries:
-            self.last_refund = f"({entries[-1][0]}"
-        refunds = [Refund(fields["charge"], int(fields["price"]), int(fields["day"])) for _, fields in entries]
-        heard: list[Any] = []
-        while True:
-            message = await self.pubsub.get_message(timeout=5)
-            if message is None:  # what our own subscription answered
-                continue
-            channel = message["channel"].removeprefix(POOL.key("")).split(":")
-            if channel == ["mark"]:
-                return heard, refunds
-            event = channel == ["events"]
-            heard.append(JobEvent.model_validate_json(message["data"]) if event else Bell(channel[1], message["data"]))
-
-    @invariant()
-    def depths_agree(self) -> None:
-        assert self.run(self.redis.depths()) == self.model.depths()
-
-    @invariant()
-    def every_job_is_in_its_places_and_every_key_has_a_life(self) -> None:
-        places, shortest_life = self.run(self._look())
-        assert shortest_life > 0, "a key without TTL"
-        for job in self.asked:
-            record = self.model.get(job)
-            queued = record.state is JobState.QUEUED
-            expected = {
-                "line": queued,
-                "batch": queued and not record.solo,
-                "shape": queued and not record.solo,
-                "followers": record.state is JobState.FOLLOWING,
-                "due": record.state not in FINAL_STATES,
-            }
-            assert places[job] == Counter(kind for kind, there in expected.items() if there), (job, record.state)
-
-    async def _look(self) -> tuple[dict[str, Counter[str]], int]:
-        rows: Any = await self.client.eval(LOOK, 0)
-        places: dict[str, Counter[str]] = defaultdict(Counter)
-        for key, _, *members in rows:
-            kind = key.removeprefix(POOL.key("")).split(":")[0]
-            for member in members:
-                places[member if kind == "due" else member[TICKET_DIGITS:]][kind] += 1
-        return places, min((ttl for _, ttl, *_ in rows), default=1)
-
-    def teardown(self) -> None:
-        if not hasattr(self, "pubsub"):
-            return
-        try:
-            self.no_job_is_under_two_leases()
-            self.everything_ends()
-        finally:
-            self.run(self.pubsub.aclose())  # type: ignore[no-untyped-call]
-
-    def no_job_is_under_two_leases(self) -> None:
-        holders: Counter[str] = Counter()
-        for batch in self.batches:
-            holders.update(self.both("renew", batch.lease, [job.id for job in batch.jobs]).held)
-        running = [job for job in self.asked if self.model.get(job).state is JobState.RUNNING]
-        assert holders == Counter(running)
-
-    def everything_ends(self) -> None:
-        """A willing worker and a reaper bring every job to its end; each refund is owed, and none is missing."""
-        self.clock.pass_seconds(100)
-        hot = [HotModel(model, 4) for model in MODELS]
-        while batch := self.claim_on_both(self.name("lease"), hot):
-            for job in batch.jobs:
-                self.both("finish", batch.lease, job.id, new_result())
-        self.both_told_the_same()
-        for name, asked in self.asked.items():
-            record = self.both("get", name, timed=False)
-            assert record.state in FINAL_STATES, "a job was lost"
-            waited = record.state is JobState.CANCELLED and record.started_at is None
-            owed = asked.charge_id is not None and (record.state in {JobState.FAILED, JobState.EXPIRED} or waited)
-            assert self.refunded[asked.charge_id or ""] == owed
-        assert not any(depth.queued or depth.running for depth in self.model.depths().values())

@@ -11,8 +11,8 @@ from modelpool.queue.connection import connect
 from support import RedisProcess
 from support.queue_machine import QueueMachine
 
-EXAMPLES = int(os.environ.get("QUEUE_EXAMPLES", "40"))
-"""Per kind of Redis. `make test-queue-long` sets it to thousands."""
+EXAMPLES = int(os.environ.get("QUEUE_EXAMPLES", "25"))
+"""Per kind of Redis; a long run sets thousands."""
 
 
 @pytest.mark.timeout(120 + 2 * EXAMPLES)
