@@ -5,17 +5,14 @@ from __future__ import annotations
 import errno
 import socket
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
-from modelpool.errors import InvalidSpec
+from modelpool.errors import InvalidSpec, ModelLoadFailed
 from modelpool.resources.load import load_pool
 from modelpool.resources.quantity import format_bytes
-from modelpool.resources.spec import Device, ModelPool, Source
+from modelpool.resources.spec import Device, ModelPool
 from modelpool_local.exits import CommandFailed, Exit
 from modelpool_local.memory import estimate
-
-MOUNTED_AT = "/models/"
-"""Where a cluster mounts the models; `--models DIR` stands in for it."""
+from modelpool_worker.engines.files import INDEX, folder_of
 
 
 def read_pool(path: Path) -> ModelPool:
@@ -26,26 +23,20 @@ def read_pool(path: Path) -> ModelPool:
         raise CommandFailed(Exit.INVALID_SPEC, str(error)) from None
 
 
-def model_folder(source: Source, models: Path) -> Path | None:
-    """Where a model's files are on this machine; None when they are not in a folder at all."""
-    parts = urlsplit(source.uri)
-    if parts.scheme != "file":
-        return None
-    path = unquote(parts.path)
-    return models / path.removeprefix(MOUNTED_AT) if path.startswith(MOUNTED_AT) else Path(path)
-
-
 def check_models(pool: ModelPool, models: Path) -> None:
     """Every model of the pool has a pipeline folder."""
     for tier in pool.spec.tiers:
         for model in tier.models:
-            folder = model_folder(model.source, models)
-            if folder is None or (folder / "model_index.json").is_file():
+            try:
+                folder = folder_of(model.source.uri, models.absolute())
+            except ModelLoadFailed as error:
+                raise CommandFailed(Exit.MODEL_MISSING, f"model {model.name}: {error.message}") from None
+            if (folder / INDEX).is_file():
                 continue
-            problem = "has no model_index.json" if folder.is_dir() else "does not exist"
+            problem = f"has no {INDEX}" if folder.is_dir() else "does not exist"
             raise CommandFailed(
                 Exit.MODEL_MISSING,
-                f"model {model.name}: the folder {folder.absolute()} {problem}; "
+                f"model {model.name}: the folder {folder} {problem}; "
                 "put a diffusers pipeline there, or say where the models are with --models DIR",
             )
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import signal
 from pathlib import Path
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
 from modelpool_local.exits import CommandFailed, Exit
 from modelpool_local.processes import Program
-
-PING_SECONDS = 0.05
 
 
 class RedisServer:
@@ -63,13 +57,3 @@ def bundled_server() -> Path:
             "the embedded Redis is not installed; run pip install 'modelpool[local]', or give --redis-url",
         )
     return Path(spec.origin).parent / "bin" / "redis-server"
-
-
-async def wait_until_redis_answers(client: Redis) -> None:
-    """Return when PING is answered; while Redis loads its append-only file it is not."""
-    while True:
-        try:
-            if await client.ping():
-                return
-        except (RedisError, OSError):
-            await asyncio.sleep(PING_SECONDS)

@@ -11,20 +11,16 @@ from contextlib import suppress
 from typing import TypeVar
 
 import httpx
-from redis.asyncio import Redis
 
-from modelpool.board import Board
-from modelpool.documents import Heartbeat
-from modelpool.errors import ModelpoolError
-from modelpool.queue.redis import RedisQueue
 from modelpool.resources.catalog import catalog_of, pool_ref
 from modelpool.resources.spec import ModelPool
 from modelpool_local import readiness
 from modelpool_local.exits import CommandFailed, Exit
 from modelpool_local.fleet import Fleet
+from modelpool_local.lookout import Lookout, connect_when_there
 from modelpool_local.options import UpOptions
 from modelpool_local.processes import Kept, Program
-from modelpool_local.redis_server import RedisServer, wait_until_redis_answers
+from modelpool_local.redis_server import RedisServer
 from modelpool_local.screen import Screen
 from modelpool_local.slots_server import SlotsServer
 from modelpool_local.state import StateFolder
@@ -34,8 +30,10 @@ from modelpool_local.workers import WorkerStarter
 T = TypeVar("T")
 
 LOOK_SECONDS = 0.5
-CRASHES_BEFORE_GIVING_UP = 4
+CRASHES_BEFORE_GIVING_UP = 3
 """A part that has never worked and crashes this often in a row will not work the next time either."""
+REDIS_SECONDS = 10.0
+"""How long a Redis that somebody else runs may take to answer."""
 STOP_SECONDS = 10.0
 """Grace of Redis, operator and API."""
 
@@ -59,9 +57,7 @@ class Supervisor:
             server = RedisServer(state.redis, state.socket("redis"), state.log("redis"))
             self._redis_url = server.url
             self._parts["redis"] = Kept("redis", server.start, screen.say, grace=STOP_SECONDS)
-        self._client = Redis.from_url(self._redis_url, decode_responses=True, socket_timeout=5)
-        self._board = Board(pool_ref(pool), self._client)
-        self._queue = RedisQueue(pool_ref(pool), self._client)
+        self._lookout: Lookout | None = None
         self._store_url = options.store_url(state.store)
         self._starter = WorkerStarter(options, pool, self._redis_url, self._store_url, state)
         self._fleet = Fleet(
@@ -85,7 +81,8 @@ class Supervisor:
         started = time.monotonic()
         try:
             await self._start()
-            await self._watch(started)
+            if self._lookout is not None:
+                await self._watch(self._lookout, started)
         finally:
             await self._end()
         return Exit.OK
@@ -97,22 +94,17 @@ class Supervisor:
         if "redis" in self._parts:
             self._parts["redis"].begin()
         self._screen.say(f"starting pool {self._pool.metadata.name}; logs are in {self._state.logs}")
-        await self._unless_stopped(self._wait_for_redis())
+        patience = REDIS_SECONDS if self._options.redis_url else None
+        connecting = connect_when_there(self._redis_url, patience, self._give_up_on_crashes)
+        client = await self._unless_stopped(connecting)
+        if client is None:
+            return
+        self._lookout = Lookout(self._catalog, client)
         self._state.announce(self._options.url, self._redis_url)
         await self._slots.start()
         for name, arguments in self._programs().items():
             self._parts[name] = self._keep_program(name, arguments)
             self._parts[name].begin()
-
-    async def _wait_for_redis(self) -> None:
-        answers = asyncio.create_task(wait_until_redis_answers(self._client))
-        try:
-            while not answers.done():
-                await asyncio.wait({answers}, timeout=LOOK_SECONDS)
-                self._give_up_on_crashes()
-            await answers
-        finally:
-            answers.cancel()
 
     def _programs(self) -> dict[str, list[str]]:
         options = self._options
@@ -141,10 +133,10 @@ class Supervisor:
 
     # --- watch ----------------------------------------------------------------------------------------------------
 
-    async def _watch(self, started: float) -> None:
+    async def _watch(self, lookout: Lookout, started: float) -> None:
         async with httpx.AsyncClient(base_url=self._options.url, timeout=2, trust_env=False) as http:
             while not self._stop.is_set():
-                view = await self._look()
+                view = await lookout.look({slot.slot: slot for slot in self._fleet.observed().slots})
                 self._tell_failures(view)
                 if not self._ready:
                     self._give_up_on_crashes()
@@ -155,17 +147,6 @@ class Supervisor:
                 self._screen.show(view)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), LOOK_SECONDS)
-
-    async def _look(self) -> View:
-        observed = {slot.slot: slot for slot in self._fleet.observed().slots}
-        view = View(self._catalog, _now_ms(), observed)
-        try:
-            heartbeats: dict[str, Heartbeat] = await self._board.heartbeats(list(observed))
-            depths = await self._queue.depths()
-            status = await self._board.status()
-        except ModelpoolError:
-            return view  # Redis is away; what we know ourselves is shown all the same
-        return View(self._catalog, _now_ms(), observed, heartbeats, depths, status)
 
     async def _all_is_ready(self, http: httpx.AsyncClient, view: View) -> bool:
         if readiness.missing(self._catalog, view.heartbeats) or readiness.silent(self._catalog, view.heartbeats):
@@ -208,7 +189,8 @@ class Supervisor:
         await self._slots.close()
         await self._fleet.drain()
         await self._stop_parts("api")
-        await self._client.aclose()
+        if self._lookout is not None:
+            await self._lookout.close()
         await self._stop_parts("redis")
         self._screen.say("stopped")
 
@@ -237,7 +219,3 @@ def _last_words(log: str) -> str:
     """The last line that a process wrote, as part of a sentence."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     return f", last saying {lines[-1][:200]!r}" if lines else ""
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)

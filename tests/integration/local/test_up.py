@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from modelpool_cli.api import Api
-from support import block_until
+from support import block_until, unused_port
 from support.up_process import UpProcess
 
 pytestmark = pytest.mark.timeout(180)
@@ -150,6 +151,35 @@ def test_another_redis_may_be_used(small: Path, tmp_path: Path, redis_url_any: s
     with UpProcess(small, tmp_path, more=["--redis-url", redis_url_any]) as up:
         assert up.part("redis") is None
         make_picture(up)
+
+
+def test_a_redis_that_does_not_answer_is_one_line_without_its_password(small: Path, tmp_path: Path) -> None:
+    url = f"redis://:secret@127.0.0.1:{unused_port()}/0"
+    shown = subprocess.run(
+        UpProcess(small, tmp_path, more=["--redis-url", url]).command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert shown.returncode == 16
+    assert "no Redis answers at 127.0.0.1" in shown.stderr
+    assert "secret" not in shown.stderr + shown.stdout
+
+
+def test_a_redis_that_throws_jobs_away_is_refused(small: Path, tmp_path: Path, redis_url_any: str) -> None:
+    with Redis.from_url(redis_url_any) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        shown = subprocess.run(
+            UpProcess(small, tmp_path, more=["--redis-url", redis_url_any]).command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        client.config_set("maxmemory-policy", "noeviction")
+    assert shown.returncode == 16
+    assert "throws queued jobs away" in shown.stderr
 
 
 def test_status_shows_slots_and_models_from_another_terminal(small: Path, tmp_path: Path) -> None:

@@ -71,6 +71,15 @@ def test_a_folder_that_is_no_pipeline_is_refused(studio: ModelPool, tmp_path: Pa
     assert "has no model_index.json" in line
 
 
+def test_a_source_that_workers_do_not_fetch_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "pool.yaml"
+    source = f's3://models/flat", sha256: "{"0" * 64}'
+    file.write_text((EXAMPLES / "small.yaml").read_text().replace("file:///models/shapes-flat", source))
+    code, line = refusal(lambda: preflight.check_models(load_pool(file), tmp_path))
+    assert code is Exit.MODEL_MISSING
+    assert "model shapes-flat: workers do not fetch s3://" in line
+
+
 def test_too_little_memory_says_what_is_needed_and_what_there_is(studio: ModelPool) -> None:
     code, line = refusal(lambda: preflight.check_memory(studio, GIB))
     assert code is Exit.TOO_LITTLE_MEMORY
