@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelpool.documents import CatalogModel
@@ -54,6 +54,7 @@ def refused(refusal: InvalidInput) -> None:
     assert refusal.message
 
 
+@settings(max_examples=50)
 @given(st.binary() | st.dictionaries(st.sampled_from(FIELDS), JSON).map(lambda body: json.dumps(body).encode()))
 def test_any_bytes_are_a_body_or_a_refusal(raw: bytes) -> None:
     try:
