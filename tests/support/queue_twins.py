@@ -94,6 +94,9 @@ class QueueTwins(RuleBasedStateMachine):
                 before = self.seen.get(entry.job)
                 assert before is None or before.state not in FINAL_STATES, "final is final"
                 assert entry.seq == (before.seq + 1 if before else 1), "seq grows by one"
+                if before and (before.state, entry.state) == (JobState.FOLLOWING, JobState.QUEUED):
+                    # Promoted: from now on it may stand for those who follow it.
+                    self.followed.update(record.leader for job in self.asked if (record := self.model.get(job)).leader)
                 self.seen[entry.job] = entry
         self.refunded.update(refund.charge for refund in refunds)
         assert set(self.refunded.values()) <= {1}, "one refund per charge"

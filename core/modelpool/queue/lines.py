@@ -38,13 +38,15 @@ class Lines:
         reached = self._reached[line]
         if standing := self._lines.get((line, model)):
             reached = min(reached, standing[0].tag)
-        return max(self._debts.get((line, subject), 0.0), reached)
+        return max(self.debt(line, subject), reached)
+
+    def debt(self, line: str, subject: str) -> float:
+        """The virtual time before which the user's next job does not start."""
+        return self._debts.get((line, subject), 0.0)
 
     def bill(self, job: Job) -> None:
         """The user's next job starts in virtual time when this one would be done."""
-        owner = job.line, job.asked.subject
-        start = max(job.tag, self._debts.get(owner, 0.0))
-        self._debts[owner] = start + job.asked.work / LANE_WEIGHT[job.asked.lane]
+        self._debts[job.line, job.asked.subject] = job.tag + job.asked.work / LANE_WEIGHT[job.asked.lane]
 
     def enter(self, job: Job) -> None:
         """Stand in line."""

@@ -229,10 +229,13 @@ class QueueModel:
             self._promote(*followers)
 
     def _promote(self, heir: Job, *others: Job) -> None:
-        """The first follower becomes the leader. Only now does its job cost the user virtual time."""
+        """The first follower becomes the leader. Only now does its job cost the user virtual time, so it comes after what
+        the user has asked for since; but it waits no longer than the next of the followers would."""
         self._flights[heir.asked.digest] = heir
         self._followers[heir.id] = list(others)
+        heir.tag = max(heir.tag, self._lines.debt(heir.line, heir.asked.subject))
         self._lines.bill(heir)
+        heir.tag = min([heir.tag, *(other.tag for other in others if other.line == heir.line)])
         heir.state = JobState.QUEUED
         self._changed(heir)
         self._enter(heir)

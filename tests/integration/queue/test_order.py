@@ -225,15 +225,21 @@ class TestFollowers:
         assert {(await queue.get(job)).state for job in followers} == {JobState.SUCCEEDED}
         assert await queue.reap() == 0
 
-    async def test_a_promoted_job_costs_its_user_on_top_of_what_is_owed_already(self, queue: Queue) -> None:
+    async def test_a_promoted_follower_comes_after_what_its_user_has_asked_for_since(self, queue: Queue) -> None:
         leader, follower = await put(queue, self.same(subject="lead"), self.same(subject="greedy"))
         await put(queue, *(new_job(subject="greedy", lane=Lane.ANONYMOUS) for _ in range(3)))
         await queue.cancel(leader)
-        others = [new_job(subject="modest", lane=Lane.ANONYMOUS) for _ in range(3)]
-        await put(queue, *others)
+        await put(queue, *(new_job(subject="modest", lane=Lane.ANONYMOUS) for _ in range(3)))
         (late,) = await put(queue, new_job(subject="greedy", lane=Lane.ANONYMOUS))
-        assert await queue.position(follower) == 0  # with the place that it had all along
-        assert await queue.position(late) == 7
+        assert (await queue.position(follower), await queue.position(late)) == (6, 7)
+
+    async def test_a_promoted_follower_waits_no_longer_than_the_next_would(self, queue: Queue) -> None:
+        leader, follower, _ = await put(
+            queue, self.same(subject="lead"), self.same(subject="greedy"), self.same(subject="modest")
+        )
+        await put(queue, *(new_job(subject="greedy", lane=Lane.ANONYMOUS) for _ in range(3)))
+        await queue.cancel(leader)
+        assert await queue.position(follower) == 0
 
     async def test_following_costs_a_user_nothing_of_the_line(self, queue: Queue) -> None:
         await put(queue, *(new_job(subject="x") for _ in range(5)), self.same(subject="lead", lane=Lane.ACCOUNT))

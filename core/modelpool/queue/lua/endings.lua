@@ -1,6 +1,7 @@
 -- How jobs end, and what follows from it. Comes after prelude.lua in the verbs that can end a job.
 
--- The first of the leader's followers takes its place. Only now does the job cost its user virtual time.
+-- The first of the leader's followers takes its place. Only now does the job cost its user virtual time, so it comes
+-- after what the user has asked for since; but it waits no longer than the next of the followers would.
 local function promote(leader)
   for _, line in ipairs(LINES) do
     for _ = 1, CHUNK do
@@ -13,8 +14,10 @@ local function promote(leader)
           if call('EXISTS', followers) == 1 then call('RENAME', followers, key('followers', other, heir.id)) end
         end
         call('SET', flight(heir), heir.id, 'PX', ttl_of(heir))
+        heir.tag = math.max(heir.tag, debt_of(heir))
         bill(heir)
-        change(heir, {state = 'queued'})
+        local follower = call('ZRANGE', key('followers', heir.line, heir.id), 0, 0, 'WITHSCORES')
+        change(heir, {state = 'queued', tag = math.min(heir.tag, follower[2] or heir.tag)})
         enter(heir)
         return
       end

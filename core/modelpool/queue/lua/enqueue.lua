@@ -29,8 +29,7 @@ else
   -- still while others moved on, and a newcomer shall not wait for all of somebody's backlog.
   local reached = tonumber(call('HGET', key('tally'), job.line) or 0)
   local head = tonumber(call('ZRANGE', key('line', job.line, job.model), 0, 0, 'WITHSCORES')[2] or reached)
-  local debt = tonumber(call('GET', key('debt', job.line, job.subject)) or 0)
-  job.tag = math.max(debt, math.min(reached, head))
+  job.tag = math.max(debt_of(job), math.min(reached, head))
 end
 
 local fields = {}

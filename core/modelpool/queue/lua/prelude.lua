@@ -112,12 +112,13 @@ local function ahead(job)
   return rank
 end
 
+local function debt_of(job) return tonumber(call('GET', key('debt', job.line, job.subject)) or 0) end
+
 -- Start-time fair queueing: the user's next job starts in virtual time when this one would be done. Forgotten when
 -- nothing of the user's can be waiting any more.
 local function bill(job)
   local debt = key('debt', job.line, job.subject)
-  local start = math.max(job.tag, tonumber(call('GET', debt) or 0))
-  call('SET', debt, string.format('%.17g', start + job.work / WEIGHT[job.lane]), 'KEEPTTL')
+  call('SET', debt, string.format('%.17g', job.tag + job.work / WEIGHT[job.lane]), 'KEEPTTL')
   keep(debt, ttl_of(job) - RECORD_MS)
 end
 
