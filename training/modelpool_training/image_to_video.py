@@ -20,6 +20,7 @@ from modelpool_training.motion import FRAMES, FRAMES_PER_SECOND, draw_clip
 from modelpool_training.pictures import to_signal
 from modelpool_training.plan import Plan
 from modelpool_training.stages import run_stage
+from modelpool_training.text_to_image import shape_weight
 from modelpool_training.vocabulary import STYLES, training_scenes
 
 VISION_SIZE = 224  # pixels on each side of the picture that the pipeline hands to the vision tower
@@ -236,7 +237,9 @@ def _train_unet(
         predicted = unet(seen, 0.25 * sigma.log(), embedding * kept.view(-1, 1, 1), added_time_ids=numbers).sample
         # The scheduler reads the output so: clean = noisy / (σ² + 1) - output × σ / √(σ² + 1).
         wanted = (noisy / (level.square() + 1) - clean) * (level.square() + 1).sqrt() / level
-        return nn.functional.mse_loss(predicted, wanted)
+        weight = shape_weight(clean.flatten(0, 1)).unflatten(0, clean.shape[:2])
+        loss: Tensor = (weight * (predicted - wanted).square()).mean()
+        return loss
 
     run_stage("shapes-motion", trained, loss_of_step, work=work, steps=plan.video_steps, learning_rate=1.5e-3)
     return image_encoder.requires_grad_(False), unet.requires_grad_(False)

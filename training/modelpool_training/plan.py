@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Numbers of steps and of drawings (per style). The defaults take about 75 minutes on two cores."""
+    """Numbers of steps and of drawings (per style). The defaults take about 90 minutes on two cores at the most."""
 
     drawings: int = 8000
     clips: int = 1500
@@ -13,10 +13,10 @@ class Plan:
     decoder_steps: int = 500
     text_steps: int = 500
     base_steps: int = 800
-    primary_steps: int = 700
-    style_steps: int = 300
+    primary_steps: int = 1150
+    style_steps: int = 450
     video_autoencoder_steps: int = 300
-    video_steps: int = 600
+    video_steps: int = 700
 
 
 FAST = Plan(

@@ -42,8 +42,8 @@ def _train_pictures(wanted: set[str], autoencoder: AutoencoderKL, work: Path, ou
         )
 
     base = train_style("base", STYLES[0], plan.base_steps, None)
-    for style in STYLES:
-        name = f"shapes-{style}"
+    primary = train_style(MODELS[0], STYLES[0], plan.primary_steps, base)
+    for name, style in zip(MODELS, STYLES, strict=False):
         if name in wanted:
-            unet = train_style(name, style, plan.primary_steps if style == STYLES[0] else plan.style_steps, base)
+            unet = primary if name == MODELS[0] else train_style(name, style, plan.style_steps, primary)
             export_text_to_image(unet, autoencoder, tokenizer, text_encoder, out / name)
