@@ -13,7 +13,7 @@ class Plan:
     decoder_steps: int = 500
     text_steps: int = 500
     base_steps: int = 800
-    primary_steps: int = 1150
+    primary_steps: int = 950
     style_steps: int = 450
     video_autoencoder_steps: int = 300
     video_steps: int = 700
