@@ -16,7 +16,7 @@ class Plan:
     primary_steps: int = 950
     style_steps: int = 450
     video_autoencoder_steps: int = 300
-    video_steps: int = 700
+    video_steps: int = 600
 
 
 FAST = Plan(
