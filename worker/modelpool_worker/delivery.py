@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from contextlib import suppress
 
 from PIL import Image, UnidentifiedImageError
@@ -48,7 +49,9 @@ class Delivery:
             raise UnusableJob("the input image is no longer there; send it again", param="image") from error
         return await self._encoder.run(lambda: _decoded(data))
 
-    async def deliver(self, run: Run, job: ClaimedJob, frames: Frames, done: Pass, loaded_ms: tuple[int, int]) -> bool:
+    async def deliver(
+        self, run: Run, job: ClaimedJob, frames: Frames, done: Pass, loads_ms: Sequence[tuple[int, int]]
+    ) -> bool:
         """Store one member's file and finish the job; False when it was not ours any more or could not be stored."""
         if not run.wants(job):
             return False
@@ -68,7 +71,7 @@ class Delivery:
             frames=len(frames),
             model=job.request.model,
             batch_size=len(done.jobs),
-            durations=durations_of(job, run.batch, loaded_ms, ran_ms, round(done.seconds * 1000)),
+            durations=durations_of(job, run.batch, loads_ms, ran_ms, round(done.seconds * 1000)),
             worker=self._worker,
             slot=self._slot,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import secrets
+from collections.abc import Sequence
 
 import av
 import numpy as np
@@ -55,11 +56,13 @@ def new_key(request: JobRequest) -> str:
     return f"results/{secrets.token_urlsafe(24)}.{request.format}"
 
 
-def durations_of(job: ClaimedJob, batch: Batch, loaded_ms: tuple[int, int], ran_ms: int, computed_ms: int) -> Durations:
-    """Where the time went. ``loaded_ms`` is the interval of the model's last load, by the queue's clock."""
+def durations_of(
+    job: ClaimedJob, batch: Batch, loads_ms: Sequence[tuple[int, int]], ran_ms: int, computed_ms: int
+) -> Durations:
+    """Where the time went. ``loads_ms`` are the intervals of the model's last loads, by the queue's clock."""
     waited = max(0, batch.claimed_at - job.enqueued_at)
-    loaded = min(loaded_ms[1], batch.claimed_at) - max(loaded_ms[0], job.enqueued_at)
-    return Durations(waited=waited, loaded=max(0, loaded), ran=max(0, ran_ms), computed=computed_ms)
+    loaded = sum(max(0, min(end, batch.claimed_at) - max(start, job.enqueued_at)) for start, end in loads_ms)
+    return Durations(waited=waited, loaded=loaded, ran=max(0, ran_ms), computed=computed_ms)
 
 
 def _facts(request: JobRequest) -> dict[str, str]:

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 """How often an idle worker looks though no bell rang: a bell is only a hint."""
+CLAIM_ENDS_SECONDS = 5.0
+"""How long the end of a worker waits for a claim that is on its way."""
 BEHIND = 2
 """Passes that may be on their way to the store while the engine works on."""
 
@@ -37,6 +39,9 @@ class Loop:
         self._room = asyncio.Event()
         """The engine can use another batch now, or will in a moment."""
         self._room.set()
+        self._between_claims = asyncio.Event()
+        """No claim is on its way to Redis."""
+        self._between_claims.set()
         self._linger = 0.0
         self._staged: asyncio.Queue[Staged] = asyncio.Queue(maxsize=1)
         self._behind = asyncio.Semaphore(BEHIND)
@@ -63,25 +68,27 @@ class Loop:
                 self.wake()
 
     async def claim(self) -> None:
-        """Claim until the slot drains."""
+        """Claim for ever; nothing more once the slot drains."""
         failures = 0
         while True:
             await self._room.wait()
-            if self._draining():
-                return
             self._bell.clear()
+            self._between_claims.clear()
             try:
                 batch = await self._claim_one()
+                if batch is not None and self._draining():
+                    await Run(batch, self._parts.queue, self._parts.clock).release()
+                    continue
             except QueueUnavailable as error:
                 failures += 1
                 log.warning("queue unavailable", extra={"reason": error.message, "failures": failures})
                 await self._parts.clock.sleep(delay_after(failures))
                 continue
+            finally:
+                self._between_claims.set()
             failures = 0
             if batch is None:
                 await self._until_rung()
-            elif self._draining():
-                await Run(batch, self._parts.queue, self._parts.clock).release()
             else:
                 self._room.clear()
                 self._staged.put_nowait(self._stage(batch))
@@ -104,6 +111,14 @@ class Loop:
         finally:
             for model in models:
                 keeper.unpin(model.name)
+
+    def _make_room(self) -> None:
+        if self._staged.empty() and not self._draining():
+            self._room.set()
+
+    def _close(self) -> None:
+        self._parts.slot.draining = True
+        self._room.clear()
 
     def _draining(self) -> bool:
         return self._parts.slot.draining
@@ -155,8 +170,7 @@ class Loop:
                 self._parts.slot.batch = None
                 self._parts.activity.set("generate", on=False)
                 self._parts.pulse.changed()
-                if self._staged.empty():
-                    self._room.set()
+                self._make_room()
 
     async def _compute(self, staged: Staged) -> None:
         parts, run = self._parts, staged.run
@@ -180,6 +194,7 @@ class Loop:
                 await self._behind.acquire()
                 self._keep(asyncio.create_task(self._deliver(staged, done)))
         except DeviceFailed as error:
+            self._close()
             parts.slot.failed(error, run.batch.model)
             # As a dead worker: members in company are tried alone, a lone one has used up an attempt.
             await run.fail_all(error)
@@ -190,8 +205,8 @@ class Loop:
         if batch is None:
             return
         self._parts.slot.batch = batch.model_copy(update={"step": step, "steps": steps})
-        if near_end(step, steps, (self._parts.clock.now_ms() - batch.since) / 1000) and self._staged.empty():
-            self._room.set()
+        if near_end(step, steps, (self._parts.clock.now_ms() - batch.since) / 1000):
+            self._make_room()
 
     def _note(self, done: Pass) -> None:
         first, size, parts = done.jobs[0].request, len(done.jobs), self._parts
@@ -212,12 +227,12 @@ class Loop:
 
     async def _deliver(self, staged: Staged, done: Pass) -> None:
         offset = staged.run.clock_offset_ms
-        loaded_ms = (staged.held.loaded_ms[0] + offset, staged.held.loaded_ms[1] + offset)
+        loads_ms = [(start + offset, end + offset) for start, end in staged.held.loads_ms]
         deliver = self._parts.delivery.deliver
         endings = [
             staged.run.fail(job, outcome)
             if isinstance(outcome, EngineError)
-            else deliver(staged.run, job, outcome, done, loaded_ms)
+            else deliver(staged.run, job, outcome, done, loads_ms)
             for job, outcome in zip(done.jobs, done.outcomes, strict=True)
         ]
         try:
@@ -236,10 +251,7 @@ class Loop:
 
     async def drain(self, grace_seconds: float) -> None:
         """Claim nothing more, give back what has not begun, let the rest end within the grace period."""
-        self._parts.slot.draining = True
-        self._parts.pulse.changed()
-        self._room.set()
-        self.wake()
+        await self.stop_claiming()
         while not self._staged.empty():
             staged = self._staged.get_nowait()
             await staged.run.release()
@@ -251,6 +263,16 @@ class Loop:
         except TimeoutError:
             log.warning("grace period over", extra={"runs": len(self._runs)})
             await self.give_back()
+
+    async def stop_claiming(self) -> None:
+        """No batch is claimed any more when this returns, and none is left that nobody knows of."""
+        self._close()
+        self._parts.pulse.changed()
+        try:
+            async with asyncio.timeout(CLAIM_ENDS_SECONDS):
+                await self._between_claims.wait()
+        except TimeoutError:
+            log.warning("a claim is still on its way; what it brings waits for its lease to lapse")
 
     async def give_back(self) -> None:
         """Release everything that is left; no attempt is counted."""

@@ -133,7 +133,7 @@ class Worker:
             server.close()
 
     async def _end(self, tasks: list[asyncio.Task[Any]]) -> None:
-        self.slot.draining = True
+        await self.loop.stop_claiming()
         await self.loop.give_back()
         for task in tasks:
             task.cancel()

@@ -95,9 +95,18 @@ def test_keys_are_valid_and_never_the_same() -> None:
 
 @pytest.mark.parametrize(
     ("loaded", "expected"),
-    [((0, 500), 0), ((500, 1500), 500), ((1200, 1700), 500), ((1800, 2500), 200), ((0, 9000), 1000), ((3000, 4000), 0)],
+    [
+        ([], 0),
+        ([(0, 500)], 0),
+        ([(500, 1500)], 500),
+        ([(1200, 1700)], 500),
+        ([(1800, 2500)], 200),
+        ([(0, 9000)], 1000),
+        ([(3000, 4000)], 0),
+        ([(500, 1500), (1600, 1700)], 600),
+    ],
 )
-def test_loading_counts_while_the_job_waited(loaded: tuple[int, int], expected: int) -> None:
+def test_loading_counts_while_the_job_waited(loaded: list[tuple[int, int]], expected: int) -> None:
     job = claimed(enqueued_at=1000)
     durations = durations_of(job, Batch("lease", (job,), claimed_at=2000), loaded, 70, 50)
     assert (durations.waited, durations.loaded, durations.ran, durations.computed) == (1000, expected, 70, 50)
@@ -105,5 +114,5 @@ def test_loading_counts_while_the_job_waited(loaded: tuple[int, int], expected: 
 
 def test_clocks_that_disagree_give_no_negative_times() -> None:
     job = claimed(enqueued_at=3000)
-    durations = durations_of(job, Batch("lease", (job,), claimed_at=2000), (0, 0), -5, 0)
+    durations = durations_of(job, Batch("lease", (job,), claimed_at=2000), [(0, 9000)], -5, 0)
     assert (durations.waited, durations.loaded, durations.ran) == (0, 0, 0)

@@ -35,8 +35,8 @@ class Held:
     resident: Resident
     place: Place
     pins: int = 0
-    loaded_ms: tuple[int, int] = (0, 0)
-    """Wall clock interval of the load that made it hot."""
+    loads_ms: tuple[tuple[int, int], ...] = ()
+    """Wall clock intervals of the moves that made it hot: one from disk, or from disk to host RAM and on from there."""
 
 
 class LoadTimes:
@@ -268,8 +268,9 @@ class Keeper:
     def _note_loaded(self, move: Move, seconds: float, started_ms: int) -> None:
         self.failed.pop(move.model, None)
         held = self._held[move.model]
+        earlier = held.loads_ms[-1:] if move.origin is Place.WARM else ()
+        held.loads_ms = (*earlier, (started_ms, self._clock.now_ms()))
         if move.to is Place.HOT:
-            held.loaded_ms = (started_ms, self._clock.now_ms())
             self._times.setdefault(move.model, LoadTimes()).by_origin[move.origin].add(seconds)
             self._loaded(move.model, move.origin, seconds)
 

@@ -122,6 +122,21 @@ async def test_loads_are_timed_by_origin(start: Start) -> None:
     assert measured.weights_bytes == 10 * MEBI
 
 
+async def test_a_load_in_two_moves_counts_as_both(start: Start) -> None:
+    bench = start(100, 100)
+    bench.want(warm=("a",))
+    await bench.settled()
+    bench.want("a")
+    await bench.settled()
+    assert len(bench.keeper.pin("a").loads_ms) == 2
+    bench.keeper.unpin("a")
+    bench.want("b", warm=("a",))
+    await bench.settled()
+    bench.want("a")
+    await bench.settled()
+    assert len(bench.keeper.pin("a").loads_ms) == 2
+
+
 async def test_a_pinned_model_is_no_longer_offered_but_stays_until_unpinned(start: Start) -> None:
     bench = start(100, 100)
     bench.want("a")
