@@ -55,7 +55,7 @@ def checks_of(done: Sequence[Done], problems: Sequence[str], moves: Sequence[Mov
 
 def print_jobs(done: Sequence[Done], console: Console) -> None:
     """The table of jobs; times in seconds."""
-    table = Table(title="jobs (seconds)", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title="jobs (seconds)", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("job", "model", "lane"):
         table.add_column(name, no_wrap=True)
     for name in ("waited", "loaded", "ran", "batch"):

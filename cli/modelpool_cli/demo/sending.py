@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelpool_cli.api import Api, Job
+from modelpool_cli.api import FINAL_STATES, Api, Job
 from modelpool_cli.demo.plan import DemoJob
 from modelpool_cli.saving import save
 from modelpool_cli.submit import ending
 from modelpool_local.exits import CommandFailed
+
+LONGEST_SECONDS = 300.0
+"""A job that has not ended by then has failed the demonstration."""
+WAIT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +34,18 @@ class Done:
 class Sender:
     """Sends jobs in two lanes, waits for each and saves its file."""
 
-    def __init__(self, url: str, paid_key: str, out: Path) -> None:
+    def __init__(self, url: str, paid_key: str, out: Path, seconds: float = LONGEST_SECONDS) -> None:
         self._url = url
         self._paid_key = paid_key
         self._out = out
+        self._deadline = time.monotonic() + seconds
 
     def send_all(self, jobs: Sequence[DemoJob], each: Callable[[Done], None]) -> list[Done]:
         """Every job at once, except that one which needs another's result comes after that one. In the plan's order."""
         done: dict[str, Done] = {}
         left = list(jobs)
         running: set[Future[Done]] = set()
-        with ThreadPoolExecutor(max_workers=len(jobs)) as threads:
+        with ThreadPoolExecutor(max_workers=len(jobs)) as threads, self._hurried_by_an_interrupt():
             while left or running:
                 ready = [job for job in left if not job.comes_second or (job.repeats or job.moves) in done]
                 left = [job for job in left if job not in ready]
@@ -50,11 +57,22 @@ class Sender:
                     each(one)
         return [done[job.name] for job in jobs]
 
+    @contextmanager
+    def _hurried_by_an_interrupt(self) -> Iterator[None]:
+        """On Ctrl-C the threads, which cannot be interrupted, stop waiting for their jobs."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._deadline = 0.0
+            raise
+
     def _send(self, job: DemoJob, done: Mapping[str, Done]) -> Done:
         shown: Job = {}
         try:
             with Api(self._url, self._paid_key if job.paid else None) as api:
-                shown = api.ended(api.submit(_body(job, done)))
+                shown = api.submit(_body(job, done))
+                while shown["state"] not in FINAL_STATES and time.monotonic() < self._deadline:
+                    shown = api.job(shown["id"], wait=WAIT_SECONDS)
                 if shown["state"] != "succeeded":
                     return Done(job, shown, problem=ending(shown))
                 file = self._out / f"{job.name}{job.extension}"

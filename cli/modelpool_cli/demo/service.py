@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import socket
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from modelpool_local import launch
 from modelpool_local.exits import CommandFailed, Exit
 
 START_SECONDS = 300.0
@@ -33,6 +35,8 @@ class Service:
         self._lines: deque[str] = deque(maxlen=200)
         self._ready = threading.Event()
         self._command = [
+            # Should the demonstration be killed, the service drains and ends.
+            *(sys.executable, "-S", "-E", launch.__file__, str(os.getpid()), str(int(signal.SIGTERM))),
             *(sys.executable, "-m", "modelpool_cli", "up", "--plain"),
             *("-f", str(pool_file)),
             *("--models", str(models)),
@@ -46,7 +50,12 @@ class Service:
 
     def __enter__(self) -> Service:
         self._process = subprocess.Popen(
-            self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            self._command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for the demonstration, which then stops the service
         )
         self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
         self._reader.start()

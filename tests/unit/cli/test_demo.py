@@ -1,7 +1,9 @@
 """The demonstration's plan, checks and contact sheet; the whole of it runs in the integration tests."""
 
 import json
+import threading
 from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from PIL import Image
 from modelpool_cli.demo.moves import Move, read_moves
 from modelpool_cli.demo.plan import VIDEO_MODEL, DemoJob, plan
 from modelpool_cli.demo.report import checks_of
-from modelpool_cli.demo.sending import Done
+from modelpool_cli.demo.sending import Done, Sender
 from modelpool_cli.demo.sheet import Cell, contact_sheet
 from modelpool_cli.demo.verify import NotValid, read_picture, read_video
 
@@ -113,3 +115,25 @@ def test_moves_are_read_from_the_operators_log_and_other_lines_passed_over(tmp_p
     log.write_text(f"Traceback: x\n{json.dumps({'message': 'catalog published'})}\n[]\n{json.dumps(line)}\n")
     assert read_moves(log) == [SWAP]
     assert read_moves(tmp_path / "missing.log") == []
+
+
+def test_a_job_that_does_not_end_in_time_is_a_problem_and_no_waiting_for_ever(tmp_path: Path) -> None:
+    class Stuck(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            body = b'{"id": "x-1", "state": "running"}'
+            self.send_response(202)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stuck) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        (one,) = Sender(url, "key", tmp_path, seconds=0).send_all([PLAN[0]], lambda done: None)
+        server.shutdown()
+    assert one.problem == "job x-1 running"
+    assert one.file is None
