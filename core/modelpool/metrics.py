@@ -30,9 +30,7 @@ class ApiMetrics:
             buckets=WAIT_BUCKETS,
             registry=registry,
         )
-        self.queue_depth = Gauge(
-            "modelpool_queue_depth", "Jobs waiting.", ["pool", "model", "lane"], registry=registry
-        )
+        self.queue_depth = Gauge("modelpool_queue_depth", "Jobs waiting.", ["pool", "model", "lane"], registry=registry)
 
 
 class WorkerMetrics:
@@ -47,7 +45,11 @@ class WorkerMetrics:
             registry=registry,
         )
         self.batch_size = Histogram(
-            "modelpool_batch_size", "Jobs per forward pass.", ["pool", "model"], buckets=BATCH_BUCKETS, registry=registry
+            "modelpool_batch_size",
+            "Jobs per forward pass.",
+            ["pool", "model"],
+            buckets=BATCH_BUCKETS,
+            registry=registry,
         )
         self.step_seconds = Histogram(
             "modelpool_step_seconds",

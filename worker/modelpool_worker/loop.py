@@ -11,10 +11,11 @@ import logging
 
 from modelpool.documents import RunningBatch
 from modelpool.errors import DeviceFailed, EngineError, QueueUnavailable
-from modelpool.queue.port import Batch, HotModel
+from modelpool.queue.port import Batch, ClaimedJob, HotModel
 from modelpool.work import megapixel_steps
 from modelpool_worker.claiming import near_end
 from modelpool_worker.computing import Pass
+from modelpool_worker.engines.protocol import Outcome
 from modelpool_worker.patience import delay_after
 from modelpool_worker.progress import Announcer
 from modelpool_worker.running import LEASE_MS, Run
@@ -226,22 +227,25 @@ class Loop:
     # --- delivering -----------------------------------------------------------------------------------------------
 
     async def _deliver(self, staged: Staged, done: Pass) -> None:
-        offset = staged.run.clock_offset_ms
-        loads_ms = [(start + offset, end + offset) for start, end in staged.held.loads_ms]
-        deliver = self._parts.delivery.deliver
-        endings = [
-            staged.run.fail(job, outcome)
-            if isinstance(outcome, EngineError)
-            else deliver(staged.run, job, outcome, done, loads_ms)
-            for job, outcome in zip(done.jobs, done.outcomes, strict=True)
-        ]
+        members = zip(done.jobs, done.outcomes, strict=True)
         try:
-            for job, ended in zip(done.jobs, await asyncio.gather(*endings, return_exceptions=True), strict=True):
-                if isinstance(ended, Exception):
-                    log.error("delivery failed", extra={"job": job.id, "error": type(ended).__name__})
-                    await staged.run.fail(job, EngineError("the result could not be delivered"))
+            await asyncio.gather(*(self._settle(staged, done, job, outcome) for job, outcome in members))
         finally:
             self._behind.release()
+
+    async def _settle(self, staged: Staged, done: Pass, job: ClaimedJob, outcome: Outcome) -> None:
+        """Whatever goes wrong, the job leaves the batch: one that stayed would keep its lease for ever."""
+        run = staged.run
+        try:
+            if isinstance(outcome, EngineError):
+                await run.fail(job, outcome)
+            else:
+                offset = run.clock_offset_ms
+                loads_ms = [(start + offset, end + offset) for start, end in staged.held.loads_ms]
+                await self._parts.delivery.deliver(run, job, outcome, done, loads_ms)
+        except Exception as error:
+            log.exception("delivery failed", extra={"job": job.id, "error": type(error).__name__})
+            await run.fail(job, EngineError("the result could not be delivered"))
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)

@@ -11,8 +11,9 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from modelpool.errors import DeviceFailed
-from modelpool.jobs import JobEvent, JobState
+from modelpool.jobs import Durations, JobEvent, JobState
 from modelpool.store.memory import MemoryStore
+from modelpool_worker import delivery
 from modelpool_worker.engines.simulated import SimulatedEngine
 from modelpool_worker.running import LEASE_MS
 from modelpool_worker.timings import Timings
@@ -192,6 +193,22 @@ async def test_a_missing_input_image_fails_its_job_only(pool: Pool, engine: Simu
     assert record.error is not None
     assert record.error.code == "unusable_job"
     assert "input image" in record.error.message
+
+
+async def test_a_delivery_that_breaks_in_an_unforeseen_way_ends_its_job_all_the_same(
+    pool: Pool, engine: SimulatedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> Durations:
+        raise AttributeError("nobody thought of this")
+
+    monkeypatch.setattr(delivery, "durations_of", broken)
+    await pool.offer(model("flat"))
+    await pool.assign("flat")
+    async with running(pool, engine):
+        record = await pool.ended(await pool.ask("flat"))
+    assert record.state is JobState.FAILED
+    assert record.error is not None
+    assert "could not be delivered" in record.error.message
 
 
 async def test_a_zombie_delivers_nothing(pool: Pool, engine: SimulatedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
