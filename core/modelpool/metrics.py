@@ -92,13 +92,6 @@ class OperatorMetrics:
             ["pool", "model"],
             registry=registry,
         )
-        self.forecast_error = Histogram(
-            "modelpool_forecast_error",
-            "Jobs forecast minus jobs seen, per model and minute.",
-            ["pool"],
-            buckets=(-20, -10, -5, -2, -1, -0.5, 0, 0.5, 1, 2, 5, 10, 20),
-            registry=registry,
-        )
         self.reconcile = Histogram(
             "modelpool_reconcile_seconds",
             "One observe, plan, apply.",
