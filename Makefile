@@ -1,7 +1,7 @@
 # `make help` lists what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format lock train-demo-models check-demo-models bench-latency clean distclean
+.PHONY: help setup demo up test check format lock train-demo-models check-demo-models bench-latency bench-planner clean distclean
 
 BIN := .venv/bin
 
@@ -37,6 +37,9 @@ check-demo-models: setup ## Measure how well the demo models obey their prompts
 
 bench-latency: setup ## Measure the overhead per job and the time to a result at 70 % load
 	PYTHONPATH=tests $(BIN)/python tests/bench/latency.py
+
+bench-planner: setup ## Time plan() on small and large pools
+	PYTHONPATH=tests $(BIN)/python tests/bench/planner.py
 
 clean: ## Remove what runs and tools left behind; keep .venv
 	rm -rf out run build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
