@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from pathlib import Path
@@ -70,6 +71,14 @@ class StateFolder:
         path = self.root / ANNOUNCEMENT
         path.touch(mode=0o600)
         path.write_text(json.dumps({"url": url, "redisUrl": redis_url}))
+
+    def subject_secret(self) -> str:
+        """What addresses are hashed with: made once, so that an anonymous user stays the same after a restart."""
+        path = self.root / "subject-secret"
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_hex(32))
+        return path.read_text()
 
     def log(self, name: str) -> Path:
         """Log file of one process."""

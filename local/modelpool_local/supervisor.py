@@ -126,8 +126,11 @@ class Supervisor:
         return {"operator": operator, "api": api}
 
     def _keep_program(self, name: str, arguments: list[str]) -> Kept:
+        # An environment, because everybody on the machine can read a process's arguments.
+        environment = {"MODELPOOL_SUBJECT_SECRET": self._state.subject_secret()} if name == "api" else None
+
         async def start() -> Program:
-            return await Program.start(arguments, self._state.log(name))
+            return await Program.start(arguments, self._state.log(name), environment=environment)
 
         return Kept(name, start, self._screen.say, grace=STOP_SECONDS)
 

@@ -34,3 +34,14 @@ def test_sockets_go_elsewhere_when_the_path_would_be_too_long(tmp_path: Path) ->
         assert len(str(socket)) <= LONGEST_SOCKET_PATH
         assert socket.parent.stat().st_mode & 0o777 == 0o700
     assert not socket.parent.exists()
+
+
+def test_the_subject_secret_is_private_and_stays_over_a_restart(tmp_path: Path) -> None:
+    with StateFolder(tmp_path / "state") as state:
+        secret = state.subject_secret()
+        assert len(secret) == 64
+        assert (state.root / "subject-secret").stat().st_mode & 0o777 == 0o600
+    with StateFolder(tmp_path / "state") as state:
+        assert state.subject_secret() == secret
+    with StateFolder(tmp_path / "other") as other:
+        assert other.subject_secret() != secret
