@@ -78,7 +78,7 @@ class RedisProcess:
 
     def flush(self) -> None:
         """Remove every key of every database."""
-        with redis.Redis(port=self.port) as client:
+        with redis.Redis(host="127.0.0.1", port=self.port) as client:
             client.flushall()
 
     def __enter__(self) -> "RedisProcess":
@@ -109,7 +109,7 @@ class RedisProcess:
             tail = (self.folder / "redis.log").read_text(errors="replace")[-2000:]
             raise RuntimeError(f"{self.program} ended with {self._process.returncode}:\n{tail}")
         try:
-            with redis.Redis(port=self.port) as client:
+            with redis.Redis(host="127.0.0.1", port=self.port) as client:
                 return bool(client.ping())
         except redis.ConnectionError:
             return False
