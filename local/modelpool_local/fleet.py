@@ -75,7 +75,10 @@ class Fleet:
         self._wanted = {}
         self._converge()
         while self._leaving:
-            await asyncio.gather(*self._leaving)
+            leaving = list(self._leaving)
+            for task, outcome in zip(leaving, await asyncio.gather(*leaving, return_exceptions=True), strict=True):
+                if outcome is not None:
+                    self._say(f"{task.get_name()} did not end in good order: {outcome!r}")
 
     def kill(self) -> None:
         """End every worker at once."""
@@ -103,9 +106,11 @@ class Fleet:
         return kept
 
     async def _leave(self, slot: str, kept: Kept) -> None:
-        await kept.stop()
-        del self._workers[slot]
-        self._gone(slot)
+        try:
+            await kept.stop()
+        finally:
+            del self._workers[slot]
+            self._gone(slot)
 
     def _names_leaving(self) -> set[str]:
         return {task.get_name() for task in self._leaving}

@@ -41,6 +41,10 @@ class Lookout:
             return View(self._catalog, now_ms(), slots)
         return View(self._catalog, now_ms(), slots, heartbeats, depths, status)
 
+    async def take_over(self) -> None:
+        """Nobody keeps the pools that this Redis of ours served before: what they offered is offered no more."""
+        await self._board.delist_others()
+
     async def close(self) -> None:
         """Hang up."""
         await self._client.aclose()

@@ -150,8 +150,8 @@ class Kept:
         born = self._clock()
         try:
             self._child = await self._start()
-        except (OSError, RuntimeError) as error:
-            outcome = f"could not be started: {error}"
+        except Exception as error:  # whatever it was: a process that is given up silently is lost for ever
+            outcome = f"could not be started: {str(error) or type(error).__name__}"
         else:
             if self._stopping.is_set():
                 self._child.send(signal.SIGTERM)

@@ -100,6 +100,8 @@ class Supervisor:
         if client is None:
             return
         self._lookout = Lookout(self._catalog, client)
+        if "redis" in self._parts:
+            await self._lookout.take_over()
         self._state.announce(self._options.url, self._redis_url)
         await self._slots.start()
         for name, arguments in self._programs().items():
@@ -188,16 +190,25 @@ class Supervisor:
 
     async def _end(self) -> None:
         """Workers finish while API and Redis still serve them and those who wait for results."""
-        await self._stop_parts("operator")
-        await self._slots.close()
-        await self._fleet.drain()
-        await self._stop_parts("api")
-        if self._lookout is not None:
-            await self._lookout.close()
-        await self._stop_parts("redis")
+        for what, end in (
+            ("the operator", self._stop_part("operator")),
+            ("the operator's socket", self._slots.close()),
+            ("the workers", self._fleet.drain()),
+            ("the API", self._stop_part("api")),
+            ("the connection to Redis", self._hang_up()),
+            ("Redis", self._stop_part("redis")),
+        ):
+            try:
+                await end
+            except Exception as error:  # what comes after must still be ended, Redis last of all
+                self._screen.say(f"{what} did not end in good order: {error!r}")
         self._screen.say("stopped")
 
-    async def _stop_parts(self, name: str) -> None:
+    async def _hang_up(self) -> None:
+        if self._lookout is not None:
+            await self._lookout.close()
+
+    async def _stop_part(self, name: str) -> None:
         if name in self._parts:
             await self._parts[name].stop()
 

@@ -38,8 +38,9 @@ class Yard:
         self.started: list[DesiredSlot] = []
         self.workers: dict[str, FakeWorker] = {}
         self.gone: list[str] = []
+        self.said: list[str] = []
         self.fleet = Fleet(
-            POOL, self.start, lambda line: None, gone=self.gone.append, policy=BackOffPolicy(first=0, longest=0)
+            POOL, self.start, self.said.append, gone=self.gone.append, policy=BackOffPolicy(first=0, longest=0)
         )
 
     async def start(self, slot: DesiredSlot) -> FakeWorker:
@@ -130,3 +131,18 @@ async def test_killing_ends_workers_that_take_their_time() -> None:
     yard.fleet.kill()
     await draining
     assert yard.phases() == {}
+
+
+async def test_a_worker_that_cannot_be_ended_does_not_keep_the_others_from_ending() -> None:
+    yard = Yard()
+    yard.fleet.desire(desired(slot("a"), slot("b")))
+    await wait_until(lambda: yard.phases() == {"a": SlotPhase.READY, "b": SlotPhase.READY})
+
+    def refuse(number: signal.Signals) -> None:
+        raise PermissionError("not yours")
+
+    yard.workers["a"].send = refuse  # type: ignore[method-assign]
+    await yard.fleet.drain()
+    assert yard.phases() == {}
+    assert sorted(yard.gone) == ["a", "b"]
+    assert yard.said == ["a did not end in good order: PermissionError('not yours')"]

@@ -91,6 +91,23 @@ async def test_a_child_that_cannot_be_started_is_tried_again() -> None:
     await kept.stop()
 
 
+async def test_a_start_that_fails_in_an_unforeseen_way_is_tried_again_and_said() -> None:
+    attempts: list[int] = []
+    nursery = Nursery()
+
+    async def start() -> FakeChild:
+        attempts.append(1)
+        if len(attempts) < 2:
+            raise EOFError  # of a fork server that died while it imported
+        return await nursery.start()
+
+    kept = Kept("part", start, nursery.said.append, policy=AT_ONCE)
+    kept.begin()
+    await wait_until(lambda: kept.phase is SlotPhase.READY)
+    assert nursery.said == ["part could not be started: EOFError; starts again in 0 s"]
+    await kept.stop()
+
+
 async def test_stopping_asks_the_child_to_end_and_does_not_start_it_again() -> None:
     nursery = Nursery()
     kept = nursery.keep()
