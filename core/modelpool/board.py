@@ -117,6 +117,14 @@ class Board:
         with _unavailable():
             await self._client.hset(POOLS_KEY, self.pool.short_id, str(self.pool))
 
+    async def delist_others(self) -> None:
+        """Take every other pool off the list, for a Redis that serves this pool alone; their keys stay."""
+        with _unavailable():
+            listed = await self._client.hkeys(POOLS_KEY)
+            others = [short for short in listed if short not in (self.pool.short_id, self.pool.short_id.encode())]
+            if others:
+                await self._client.hdel(POOLS_KEY, *others)
+
     async def status(self) -> ModelPoolStatus | None:
         """What the operator last said about the pool."""
         return (await self._read_many(ModelPoolStatus, {"": self.keys.status})).get("")

@@ -16,7 +16,6 @@ from pydantic.alias_generators import to_camel
 
 from modelpool.resources.spec import Task
 
-ImageFormat = Literal["png", "webp", "jpeg"]
 OutputFormat = Literal["png", "webp", "jpeg", "mp4"]
 CONTENT_TYPES: dict[str, str] = {
     "png": "image/png",
@@ -38,7 +37,6 @@ class Lane(StrEnum):
     ANONYMOUS = "anonymous"
 
 
-LANES_BY_RANK = (Lane.PAID, Lane.ACCOUNT, Lane.ANONYMOUS)
 LANE_WEIGHT: dict[Lane, int] = {Lane.PAID: 1, Lane.ACCOUNT: 2, Lane.ANONYMOUS: 1}
 """Share of a lane's user in fair queueing; ``paid`` is strict, so its weight only orders paid users."""
 

@@ -11,7 +11,6 @@ import re
 from modelpool.errors import ResultNotFound
 from modelpool.jobs import CONTENT_TYPES
 
-FOLDERS = ("results", "inputs")
 _KEY = re.compile(r"(results|inputs)/[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 
 

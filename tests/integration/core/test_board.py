@@ -43,6 +43,14 @@ async def test_the_catalog_comes_back_and_the_pool_is_listed_by_its_short_id(boa
     assert await client.hgetall(POOLS_KEY) == {POOL.short_id.encode(): str(POOL).encode()}
 
 
+async def test_a_pool_that_has_redis_to_itself_takes_the_others_off_the_list(board: Board, client: Redis) -> None:
+    await Board(PoolRef("default", "before"), client).put_catalog(Catalog(pool="default/before"))
+    await board.put_catalog(Catalog(pool=str(POOL)))
+    await board.delist_others()
+    await board.delist_others()
+    assert await client.hgetall(POOLS_KEY) == {POOL.short_id.encode(): str(POOL).encode()}
+
+
 async def test_decoded_responses_are_fine_too(redis_url: str) -> None:
     async with Redis.from_url(redis_url, decode_responses=True) as client:
         board = Board(POOL, client)
