@@ -200,6 +200,10 @@ class Loop:
             # As a dead worker: members in company are tried alone, a lone one has used up an attempt.
             await run.fail_all(error)
             raise
+        except Exception as error:
+            # One job must not fell slot after slot: what ends a worker counts no attempt.
+            log.exception("batch failed", extra={"model": run.batch.model, "error": type(error).__name__})
+            await run.fail_all(EngineError(f"the worker failed: {type(error).__name__}"))
 
     def _stepped(self, run: Run, step: int, steps: int) -> None:
         batch = self._parts.slot.batch

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 
 from PIL.Image import Image
 
-from modelpool.errors import ModelpoolError
+from modelpool.errors import EngineError, ModelpoolError
 from modelpool.metrics import WorkerMetrics
 from modelpool.queue.port import Queue
 from modelpool_worker.activity import Activity
@@ -19,6 +20,8 @@ from modelpool_worker.progress import Announcer
 from modelpool_worker.residency.keeper import Held, Keeper
 from modelpool_worker.running import Run
 from modelpool_worker.slot import Slot
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +58,7 @@ async def fetch_inputs(run: Run, delivery: Delivery) -> dict[str, Image | None]:
             inputs[job.id] = await delivery.input_of(job.request)
         except ModelpoolError as error:
             await run.fail(job, error)
+        except Exception as error:
+            log.exception("input image not fetched", extra={"job": job.id, "error": type(error).__name__})
+            await run.fail(job, EngineError("the input image could not be fetched"))
     return inputs

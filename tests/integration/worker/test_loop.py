@@ -11,7 +11,7 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from modelpool.errors import DeviceFailed
-from modelpool.jobs import Durations, JobEvent, JobState
+from modelpool.jobs import Durations, JobEvent, JobRequest, JobState
 from modelpool.store.memory import MemoryStore
 from modelpool_worker import delivery
 from modelpool_worker.engines.simulated import SimulatedEngine
@@ -193,6 +193,39 @@ async def test_a_missing_input_image_fails_its_job_only(pool: Pool, engine: Simu
     assert record.error is not None
     assert record.error.code == "unusable_job"
     assert "input image" in record.error.message
+
+
+async def test_an_input_that_breaks_in_an_unforeseen_way_uses_up_the_attempts_of_its_job_only(
+    pool: Pool, engine: SimulatedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_: object, request: JobRequest) -> None:
+        if request.prompt == "bad":
+            raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(delivery.Delivery, "input_of", broken)
+    await pool.offer(model("flat"))
+    await pool.assign("flat")
+    bad, good = await pool.ask("flat", "bad"), await pool.ask("flat")
+    async with running(pool, engine):
+        assert (await pool.ended(good)).state is JobState.SUCCEEDED
+        record = await pool.ended(bad)
+        assert (await pool.ended(await pool.ask("flat"))).state is JobState.SUCCEEDED
+    assert (record.state, record.attempts) == (JobState.FAILED, 3)
+
+
+async def test_a_pass_that_breaks_in_an_unforeseen_way_ends_its_job_and_not_the_worker(
+    pool: Pool, engine: SimulatedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(engine, "free_cache", broken)
+    await pool.offer(model("flat"))
+    await pool.assign("flat")
+    async with running(pool, engine):
+        record = await pool.ended(await pool.ask("flat", "[oom:1]"))
+        assert (await pool.ended(await pool.ask("flat"))).state is JobState.SUCCEEDED
+    assert (record.state, record.attempts) == (JobState.FAILED, 3)
 
 
 async def test_a_delivery_that_breaks_in_an_unforeseen_way_ends_its_job_all_the_same(
