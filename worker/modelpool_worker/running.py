@@ -84,14 +84,19 @@ class Run:
         return await self._end(job, lambda: self._queue.finish(self.batch.lease, job.id, result))
 
     async def fail(self, job: ClaimedJob, error: ModelpoolError) -> None:
-        """End the attempt of one member unhappily."""
-        kind = FailureKind.FINAL if isinstance(error, UnusableJob) else FailureKind.RETRY
-        log.warning(
-            "job failed", extra={"job": job.id, "code": error.code, "reason": error.message, "kind": kind.value}
-        )
-        report = JobError(code=error.code, message=error.message)
-        with suppress(Unavailable):  # the lease lapses and the job is tried elsewhere
-            await self._end(job, lambda: self._queue.fail(self.batch.lease, job.id, report, kind))
+        """End the attempt of one member unhappily. It leaves even when that cannot be told: its lease lapses then."""
+        try:
+            kind = FailureKind.FINAL if isinstance(error, UnusableJob) else FailureKind.RETRY
+            log.warning(
+                "job failed", extra={"job": job.id, "code": error.code, "reason": error.message, "kind": kind.value}
+            )
+            report = JobError(code=error.code, message=error.message)
+            with suppress(Unavailable):  # the job is tried elsewhere
+                await self._end(job, lambda: self._queue.fail(self.batch.lease, job.id, report, kind))
+        except Exception:
+            log.exception("failure not told", extra={"job": job.id})
+        finally:
+            self._leave([job.id])
 
     async def fail_all(self, error: ModelpoolError) -> None:
         """End the attempt of everybody who is left."""
