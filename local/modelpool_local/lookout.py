@@ -38,7 +38,7 @@ class Lookout:
             depths = await self._queue.depths()
             status = await self._board.status()
         except ModelpoolError:
-            return View(self._catalog, now_ms(), slots)
+            return View(self._catalog, now_ms(), slots, redis_away=True)
         return View(self._catalog, now_ms(), slots, heartbeats, depths, status)
 
     async def take_over(self) -> None:

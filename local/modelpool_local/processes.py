@@ -101,6 +101,7 @@ class Kept:
         self._child: Child | None = None
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._hung = ""
 
     @property
     def pid(self) -> int | None:
@@ -120,6 +121,12 @@ class Kept:
         """End the child at once, without grace."""
         self._stopping.set()
         if self._child is not None:
+            self._child.send(signal.SIGKILL)
+
+    def put_down(self, why: str) -> None:
+        """End a child that hangs; another one is started as after a crash."""
+        if self._child is not None:
+            self._hung = why
             self._child.send(signal.SIGKILL)
 
     async def stop(self) -> None:
@@ -159,6 +166,8 @@ class Kept:
                 self._become(SlotPhase.READY)
             outcome = describe_exit(await self._child.wait())
             self._child = None
+            if self._hung:
+                outcome, self._hung = f"was killed: {self._hung}", ""
         if self._stopping.is_set():
             return
         delay = self._back_off.crashed(self._clock() - born)

@@ -25,6 +25,7 @@ from modelpool_local.screen import Screen
 from modelpool_local.slots_server import SlotsServer
 from modelpool_local.state import StateFolder
 from modelpool_local.table import View
+from modelpool_local.vigil import Watched, hangs, watch
 from modelpool_local.workers import WorkerStarter
 
 T = TypeVar("T")
@@ -51,6 +52,7 @@ class Supervisor:
         self._interrupts = 0
         self._ready = False
         self._told: set[str] = set()
+        self._watched: dict[str, Watched] = {}
         self._parts: dict[str, Kept] = {}
         self._redis_url = options.redis_url or ""
         if not self._redis_url:
@@ -143,6 +145,7 @@ class Supervisor:
             while not self._stop.is_set():
                 view = await lookout.look({slot.slot: slot for slot in self._fleet.observed().slots})
                 self._tell_failures(view)
+                self._put_down_hung_workers(view)
                 if not self._ready:
                     self._give_up_on_crashes()
                     if await self._all_is_ready(http, view):
@@ -160,6 +163,15 @@ class Supervisor:
             return (await http.get("/readyz")).is_success
         except httpx.HTTPError:
             return False
+
+    def _put_down_hung_workers(self, view: View) -> None:
+        now = time.monotonic()
+        # Without Redis nobody is heard; afterwards everybody has his time anew.
+        self._watched = {} if view.redis_away else watch(self._watched, view.slots, view.heartbeats, now)
+        for slot, worker in self._watched.items():
+            kept = self._fleet.workers.get(slot)
+            if kept is not None and kept.pid == worker.pid and (why := hangs(worker, now)):
+                kept.put_down(why)
 
     def _tell_failures(self, view: View) -> None:
         for line in readiness.failures(view.heartbeats):

@@ -27,6 +27,8 @@ class View:
     heartbeats: Mapping[str, Heartbeat] = field(default_factory=dict)
     depths: Mapping[str, ModelDepth] = field(default_factory=dict)
     status: ModelPoolStatus | None = None
+    redis_away: bool = False
+    """Then nothing is known of heartbeats, depths and status."""
 
 
 class SlotRow(NamedTuple):

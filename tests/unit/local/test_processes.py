@@ -108,6 +108,23 @@ async def test_a_start_that_fails_in_an_unforeseen_way_is_tried_again_and_said()
     await kept.stop()
 
 
+async def test_a_child_that_hangs_is_killed_and_started_again_with_the_reason() -> None:
+    nursery = Nursery(stubborn=True)
+    kept = nursery.keep()
+    kept.begin()
+    await wait_until(lambda: kept.phase is SlotPhase.READY)
+    kept.put_down("it gave no sign of life for 121 s")
+    await wait_until(lambda: kept.pid == 101)
+    nursery.children[1].end(3)
+    await wait_until(lambda: kept.pid == 102)
+    assert nursery.said == [
+        "part was killed: it gave no sign of life for 121 s; starts again in 0 s",
+        "part exited with code 3; starts again in 0 s",
+    ]
+    nursery.children[2].end(0)
+    kept.kill()
+
+
 async def test_stopping_asks_the_child_to_end_and_does_not_start_it_again() -> None:
     nursery = Nursery()
     kept = nursery.keep()
