@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from PIL import Image
 
@@ -16,6 +16,8 @@ from modelpool.queue.port import ClaimedJob, Queue
 from modelpool_worker.clock import Clock
 from modelpool_worker.engines.protocol import Frames, Step
 from modelpool_worker.running import Run
+
+log = logging.getLogger(__name__)
 
 EVENT_SECONDS = 0.05
 PREVIEW_SECONDS = 0.5
@@ -65,9 +67,13 @@ class Announcer:
             await self._news.wait()
             self._news.clear()
             events, self._waiting = self._waiting, {}
-            with suppress(QueueUnavailable):  # hints only: the record is the truth
+            try:
                 for event in events.values():
                     await self._queue.publish(event)
+            except QueueUnavailable:
+                pass  # hints only: the record is the truth
+            except Exception:
+                log.exception("progress not told", extra={"jobs": len(events)})
             await self._clock.sleep(EVENT_SECONDS)
 
 

@@ -70,6 +70,10 @@ class Run:
             except QueueUnavailable:
                 failures += 1
                 continue
+            except Exception:
+                failures += 1
+                log.exception("lease not renewed", extra={"failures": failures})
+                continue
             failures = 0
             gone = renewal.lost | renewal.cancelled
             if gone:

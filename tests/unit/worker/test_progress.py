@@ -26,11 +26,11 @@ class Channel:
     """The part of a queue that hears of progress."""
 
     told: list[JobEvent] = field(default_factory=list)
-    away: bool = False
+    error: Exception | None = None
 
     async def publish(self, event: JobEvent) -> None:
-        if self.away:
-            raise QueueUnavailable("away")
+        if self.error is not None:
+            raise self.error
         self.told.append(event)
 
 
@@ -84,13 +84,14 @@ async def test_steps_faster_than_the_rate_are_counted_but_only_the_latest_is_tol
     assert bench.clock.slept == [EVENT_SECONDS]
 
 
-async def test_a_redis_that_is_away_does_not_stop_the_batch() -> None:
+@pytest.mark.parametrize("error", [QueueUnavailable("away"), AttributeError("nobody thought of this")])
+async def test_a_redis_that_is_away_or_broken_does_not_stop_the_batch(error: Exception) -> None:
     bench = Bench()
-    bench.channel.away = True
+    bench.channel.error = error
     task = asyncio.create_task(bench.announcer.run())
     bench.announcer.stepped(bench.jobs, 1, 4, [])
     await wait_until(lambda: bench.clock.slept)
-    bench.channel.away = False
+    bench.channel.error = None
     bench.announcer.stepped(bench.jobs, 2, 4, [])
     await wait_until(lambda: bench.channel.told)
     task.cancel()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -7,7 +8,7 @@ import pytest
 
 from modelpool.errors import EngineError
 from modelpool.jobs import JobRequest, Lane
-from modelpool.queue.port import Batch, ClaimedJob, Queue
+from modelpool.queue.port import Batch, ClaimedJob, Queue, Renewal
 from modelpool.resources.spec import Task
 from modelpool_worker.running import Run
 from support.worker import FakeClock
@@ -18,6 +19,14 @@ class BrokenQueue:
     """Raises what nobody expects of a queue."""
 
     calls: list[str] = field(default_factory=list)
+    breaks: int = 1
+    """Renewals that break before one works."""
+
+    async def renew(self, _: str, jobs: Sequence[str], __: int) -> Renewal:
+        self.calls.append("renew")
+        if len(self.calls) <= self.breaks:
+            raise AttributeError("nobody thought of this")
+        return Renewal(held=frozenset(), cancelled=frozenset(), lost=frozenset(jobs))
 
     async def fail(self, *_: object) -> bool:
         self.calls.append("fail")
@@ -41,3 +50,12 @@ async def test_a_member_whose_failure_cannot_be_told_leaves_all_the_same(caplog:
     assert run.members == ()
     assert run.settled.is_set()
     assert "failure not told" in caplog.text
+
+
+async def test_a_lease_that_cannot_be_renewed_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    queue = BrokenQueue(breaks=2)
+    run = started(queue)
+    await run.keep_lease()
+    assert queue.calls == ["renew"] * 3
+    assert run.settled.is_set()
+    assert "lease not renewed" in caplog.text
