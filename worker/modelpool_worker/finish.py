@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from modelpool.errors import UnusableJob
+from modelpool.errors import EngineError, UnusableJob
 from modelpool.jobs import Durations, JobRequest
 from modelpool.queue.port import Batch, ClaimedJob
 from modelpool_worker.engines.protocol import Frames
@@ -31,6 +31,7 @@ def encode(frames: Frames, request: JobRequest) -> bytes:
     """The file that the request asked for.
 
     :raises UnusableJob: a video asked for as a picture.
+    :raises EngineError: FFmpeg has no encoder for a video.
     """
     if request.format == "mp4":
         return _mp4(frames, request)
@@ -103,4 +104,7 @@ def _crf(quality: int) -> int:
 
 
 def _video_codec() -> str:
-    return next(name for name in _VIDEO_CODECS if name in av.codecs_available)
+    for name in _VIDEO_CODECS:
+        if name in av.codecs_available:
+            return name
+    raise EngineError(f"this worker's FFmpeg can encode no video: it has none of {', '.join(_VIDEO_CODECS)}")

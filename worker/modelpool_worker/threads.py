@@ -31,6 +31,10 @@ class SerialThread:
         def work() -> None:
             try:
                 outcome = call()
+            except StopIteration as error:  # no future takes it, so the waiter would hang
+                failure = RuntimeError("the call raised StopIteration")
+                failure.__cause__ = error
+                _hand_over(loop, future, future.set_exception, failure)
             except BaseException as error:
                 _hand_over(loop, future, future.set_exception, error)
             else:

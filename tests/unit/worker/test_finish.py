@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modelpool.errors import UnusableJob
+from modelpool.errors import EngineError, UnusableJob
 from modelpool.jobs import JobRequest, Lane
 from modelpool.queue.port import Batch, ClaimedJob
 from modelpool.resources.spec import Task
@@ -78,6 +78,12 @@ def test_a_video_has_its_frames_rate_and_an_even_size(width: int, height: int) -
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
     assert [picture.shape for picture in decoded] == [(height + height % 2, width + width % 2, 3)] * 8
     assert decoded[0][8, 8, 0] > 200 > 60 > decoded[-1][8, 8, 0]
+
+
+def test_without_an_encoder_a_video_fails_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(av, "codecs_available", set())
+    with pytest.raises(EngineError, match="FFmpeg"):
+        encode(frames(2), ask(format="mp4"))
 
 
 def test_a_video_cannot_become_a_picture() -> None:

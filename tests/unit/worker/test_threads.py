@@ -34,6 +34,13 @@ async def test_an_exception_reaches_the_caller_and_the_thread_goes_on() -> None:
     assert thread.end(5)
 
 
+async def test_an_exception_that_no_future_takes_reaches_the_caller_as_another() -> None:
+    thread = SerialThread("engine")
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await asyncio.wait_for(thread.run(lambda: next(iter(()))), 5)
+    assert thread.end(5)
+
+
 async def test_what_shall_run_first_runs_in_the_thread() -> None:
     names: list[str] = []
     thread = SerialThread("loader", lambda: names.append(threading.current_thread().name))
