@@ -35,6 +35,8 @@ class Api:
 
     def __init__(self, url: str, key: str | None = None, transport: httpx.BaseTransport | None = None) -> None:
         self.url = url.rstrip("/")
+        if key and not (key.isascii() and key.isprintable()):
+            raise CommandFailed(Exit.USAGE, "the API key has characters that no key has: give it as it was issued")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         # No proxy from the environment: the service is usually on this machine.
         self._http = httpx.Client(

@@ -33,12 +33,14 @@ def print_models(models: Sequence[Mapping[str, Any]], console: Console) -> None:
 def print_status(redis_url: str, console: Console) -> None:
     """The slots and models of every pool, read from Redis, as `modelpool up` shows them.
 
-    :raises CommandFailed: Redis does not answer, or no operator has ever spoken there.
+    :raises CommandFailed: no such URL, Redis does not answer, or no operator has ever spoken there.
     """
-    from modelpool.errors import ModelpoolError
+    from modelpool.errors import InvalidInput, ModelpoolError
 
     try:
         asyncio.run(_print_status(redis_url, console))
+    except InvalidInput as error:
+        raise CommandFailed(Exit.USAGE, error.message) from None
     except ModelpoolError as error:
         raise CommandFailed(Exit.UNREACHABLE, f"{error}; is `modelpool up` running?") from None
 

@@ -13,6 +13,7 @@ from modelpool.resources.spec import Device, ModelPool
 from modelpool_local.exits import CommandFailed, Exit
 from modelpool_local.memory import estimate
 from modelpool_worker.engines.files import INDEX, folder_of
+from modelpool_worker.timings import Timings
 
 
 def read_pool(path: Path) -> ModelPool:
@@ -21,6 +22,14 @@ def read_pool(path: Path) -> ModelPool:
         return load_pool(path)
     except InvalidSpec as error:
         raise CommandFailed(Exit.INVALID_SPEC, str(error)) from None
+
+
+def check_timings(text: str) -> None:
+    """The simulated engine's timings can be read."""
+    try:
+        Timings.parse(text)
+    except ValueError as error:
+        raise CommandFailed(Exit.USAGE, f"--simulated {text}: {error}; write such as load=0.5,step=0.05") from None
 
 
 def check_models(pool: ModelPool, models: Path) -> None:

@@ -26,6 +26,8 @@ def run_up(options: UpOptions, console: Console | None = None) -> int:
         preflight.check_models(pool, options.models)
         preflight.check_gpus(pool, len(list_gpus()))
         preflight.check_memory(pool, available_bytes())
+    else:
+        preflight.check_timings(options.simulated)
     preflight.check_port(options.host, options.port)
     with StateFolder(options.state) as state, Screen(console, live=options.table and console.is_terminal) as screen:
 

@@ -28,20 +28,10 @@ async def connect(url: str, *, max_connections: int = 32) -> Redis:
     A lost connection is retried for about a second: every verb of the queue may be repeated. Who waits for a free
     connection of the pool waits at most five seconds.
 
-    :raises InvalidInput: Redis Cluster, an eviction policy that throws queued jobs away, or a Redis too old.
+    :raises InvalidInput: no such URL, Redis Cluster, an eviction policy that throws queued jobs away, or a Redis too old.
     :raises QueueUnavailable: nobody answers.
     """
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=max_connections,
-        timeout=5,
-        decode_responses=True,
-        socket_timeout=5,
-        socket_connect_timeout=2,
-        health_check_interval=15,
-        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 4),
-        retry_on_error=[RedisConnectionError, RedisTimeoutError, OSError],
-    )
+    pool = _pool(url, max_connections)
     make_cancellable(pool)
     pack_in_c(pool)
     client = Redis.from_pool(pool)
@@ -52,6 +42,26 @@ async def connect(url: str, *, max_connections: int = 32) -> Redis:
         await client.aclose()
         raise
     return client
+
+
+def _pool(url: str, max_connections: int) -> BlockingConnectionPool:
+    try:
+        return BlockingConnectionPool.from_url(
+            url,
+            max_connections=max_connections,
+            timeout=5,
+            decode_responses=True,
+            socket_timeout=5,
+            socket_connect_timeout=2,
+            health_check_interval=15,
+            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 4),
+            retry_on_error=[RedisConnectionError, RedisTimeoutError, OSError],
+        )
+    except ValueError:  # its words may repeat a part of the password
+        raise InvalidInput(
+            "The URL of Redis cannot be read: write redis://host:6379/0, rediss://host:6379/0 or unix:///path.",
+            param="redisUrl",
+        ) from None
 
 
 def _check(url: str, info: dict[str, Any]) -> None:

@@ -17,6 +17,14 @@ async def test_nobody_there_is_unavailable() -> None:
         _ = await connect(f"redis://127.0.0.1:{unused_port()}/0")
 
 
+@pytest.mark.parametrize("url", ["nonsense", "http://127.0.0.1", "redis://:secret/word@127.0.0.1"])
+async def test_what_is_no_redis_url_is_refused_with_a_sentence_that_repeats_none_of_it(url: str) -> None:
+    with pytest.raises(InvalidInput, match="cannot be read") as refusal:
+        _ = await connect(url)
+    assert str(refusal.value).endswith(".")
+    assert "secret" not in str(refusal.value)
+
+
 @pytest.mark.parametrize(
     ("options", "word"),
     [

@@ -44,6 +44,13 @@ def in_turn(*answers: httpx.Response | Exception) -> tuple[Handler, list[httpx.R
     return handle, seen
 
 
+@pytest.mark.parametrize("key", ["ü", "two\nlines"])
+def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
+    with pytest.raises(CommandFailed, match="the API key has characters") as caught:
+        Api(URL, key)
+    assert caught.value.code is Exit.USAGE
+
+
 def test_the_key_is_sent_as_a_bearer_token() -> None:
     handle, seen = in_turn(httpx.Response(200, json={"data": []}))
     with client(handle, "secret") as api:

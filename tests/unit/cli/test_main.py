@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from modelpool_cli.main import modelpool
+from modelpool_local.exits import CommandFailed, Exit
 
 NOBODY = "http://127.0.0.1:1"
 COMMANDS = ("up", "submit", "models", "status", "cancel", "demo", "version")
@@ -79,6 +80,12 @@ def test_a_failure_is_one_line_on_stderr_and_its_exit_code(tmp_path: Path) -> No
     assert shown.returncode == 10
     assert shown.stdout == ""
     assert shown.stderr == "modelpool: missing.yaml: there is no such file\n"
+
+
+def test_status_at_what_is_no_redis_url_is_one_line() -> None:
+    with pytest.raises(CommandFailed, match=r"The URL of Redis cannot be read: write redis://") as caught:
+        CliRunner().invoke(modelpool, ["status", "--redis-url", "nonsense"], catch_exceptions=False)
+    assert caught.value.code is Exit.USAGE
 
 
 def test_status_without_a_running_pool_says_so(tmp_path: Path) -> None:

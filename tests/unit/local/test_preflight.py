@@ -80,6 +80,18 @@ def test_a_source_that_workers_do_not_fetch_is_refused(tmp_path: Path) -> None:
     assert "model shapes-flat: workers do not fetch s3://" in line
 
 
+@pytest.mark.parametrize("text", ["load=x", "load", "speed=1"])
+def test_timings_that_cannot_be_read_are_refused(text: str) -> None:
+    code, line = refusal(lambda: preflight.check_timings(text))
+    assert code is Exit.USAGE
+    assert line.startswith(f"--simulated {text}: ")
+
+
+def test_timings_that_can_be_read_pass() -> None:
+    preflight.check_timings("")
+    preflight.check_timings("load=0.5,step=0.05")
+
+
 def test_too_little_memory_says_what_is_needed_and_what_there_is(studio: ModelPool) -> None:
     code, line = refusal(lambda: preflight.check_memory(studio, GIB))
     assert code is Exit.TOO_LITTLE_MEMORY
