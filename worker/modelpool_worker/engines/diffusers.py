@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -184,13 +185,20 @@ class DiffusersResident:
         if self._device.type == "cpu":
             return
         try:
-            stream = torch.cuda.Stream()
-            with torch.cuda.stream(stream):
-                self._pipeline.to(device, silence_dtype_warnings=True)
-            stream.synchronize()  # the engine thread uses another stream: hand over finished tensors only
+            self._copy(device)
         except Exception as error:
-            _free(self._device)
-            raise run_failure(error) from error
+            failure = run_failure(error)
+            with suppress(Exception):  # a device that is lost: the first failure is the one to tell
+                if device.type != "cpu":
+                    self._copy(torch.device("cpu"))  # a pipeline split between both could not be used again
+                _free(self._device)
+            raise failure from error
+
+    def _copy(self, device: torch.device) -> None:
+        stream = torch.cuda.Stream()
+        with torch.cuda.stream(stream):
+            self._pipeline.to(device, silence_dtype_warnings=True)
+        stream.synchronize()  # the engine thread uses another stream: hand over finished tensors only
 
     def _start_measuring(self) -> int | None:
         if self._device.type == "cpu":

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -172,3 +174,24 @@ def test_evicting_gives_memory_back(engine: DiffusersEngine, picture_model: Path
     unet = weakref.ref(loaded._pipeline.unet)
     loaded.evict()
     assert unet() is None
+
+
+def test_a_move_that_fails_half_way_leaves_the_whole_pipeline_in_host_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        """Fits no device."""
+
+        def __init__(self) -> None:
+            self.components: dict[str, object] = {}
+            self.moves: list[str] = []
+
+        def to(self, device: torch.device, **_: object) -> None:
+            self.moves.append(device.type)
+            if device.type == "cuda":
+                raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.cuda, "Stream", MagicMock())
+    monkeypatch.setattr(torch.cuda, "stream", nullcontext)
+    pipeline = Full()
+    with pytest.raises(OutOfMemory):
+        DiffusersResident(pipeline, torch.device("cuda")).to_hot()
+    assert pipeline.moves == ["cuda", "cpu"]
