@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -71,11 +72,11 @@ class Api:
 
     def job(self, job: str, wait: float = 0) -> Job:
         """The job as it stands, or, with ``wait``, as soon as it has ended."""
-        return self._call("GET", f"/v1/jobs/{job}", params={"wait": f"{wait:g}"} if wait else None)
+        return self._call("GET", _path(job), params={"wait": f"{wait:g}"} if wait else None)
 
     def cancel(self, job: str) -> Job:
         """Cancel a job."""
-        return self._call("DELETE", f"/v1/jobs/{job}")
+        return self._call("DELETE", _path(job))
 
     def models(self) -> list[dict[str, Any]]:
         """Every model on offer."""
@@ -116,7 +117,7 @@ class Api:
 
     def _stream(self, job: str) -> Iterator[Job]:
         timeout = httpx.Timeout(30, read=60)
-        with self._http.stream("GET", f"/v1/jobs/{job}/events", timeout=timeout) as answer:
+        with self._http.stream("GET", f"{_path(job)}/events", timeout=timeout) as answer:
             if not answer.is_success:
                 return
             for line in answer.iter_lines():
@@ -162,3 +163,8 @@ class Api:
             f"no modelpool answers at {self.url} ({str(error) or type(error).__name__}); "
             "start one with modelpool up -f examples/studio.yaml, or say where with --url",
         )
+
+
+def _path(job: str) -> str:
+    """Where a job is; whatever somebody typed as its id leads nowhere else."""
+    return f"/v1/jobs/{quote(job, safe='')}"

@@ -51,6 +51,14 @@ def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
     assert caught.value.code is Exit.USAGE
 
 
+def test_what_was_typed_as_a_jobs_id_leads_nowhere_else() -> None:
+    handle, seen = in_turn(*(httpx.Response(200, json=DONE) for _ in range(2)))
+    with client(handle) as api:
+        api.cancel("../models")
+        api.job("x?wait=1#y")
+    assert [request.url.raw_path for request in seen] == [b"/v1/jobs/..%2Fmodels", b"/v1/jobs/x%3Fwait%3D1%23y"]
+
+
 def test_the_key_is_sent_as_a_bearer_token() -> None:
     handle, seen = in_turn(httpx.Response(200, json={"data": []}))
     with client(handle, "secret") as api:
