@@ -9,6 +9,18 @@ from pathlib import Path
 from modelpool_local.exits import CommandFailed, Exit
 
 
+def require_writable(path: Path) -> None:
+    """A file can be made where ``path`` will be.
+
+    :raises CommandFailed: the folder is missing or may not be written to.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _cannot(path, error) from None
+
+
 def save(path: Path, data: bytes) -> None:
     """Write ``data``; who looks sees the old file or the new one.
 

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from modelpool_cli.api import Api, Job
-from modelpool_cli.saving import save
+from modelpool_cli.saving import require_writable, save
 from modelpool_local.exits import CommandFailed, Exit
 
 FORMATS = {".png": "png", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg", ".mp4": "mp4"}
@@ -67,9 +67,12 @@ def body_of(options: SubmitOptions) -> dict[str, Any]:
 def submit(api: Api, options: SubmitOptions, console: Console, *, wait: bool, as_json: bool) -> None:
     """Send, wait, save, and say what came of it.
 
-    :raises CommandFailed: refused, unreachable, or the job did not succeed.
+    :raises CommandFailed: nothing can be saved there, refused, unreachable, or the job did not succeed.
     """
-    job = api.submit(body_of(options))
+    body = body_of(options)
+    if wait:
+        require_writable(options.out or Path(options.model.replace("/", "-")))
+    job = api.submit(body)
     if not wait:
         _report(job, None, console, as_json, f"{job['id']} {job['state']}")
         return

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from modelpool_cli.saving import save
+from modelpool_cli.saving import require_writable, save
 from modelpool_local.exits import CommandFailed
 
 
@@ -23,6 +23,13 @@ def test_others_may_read_it_as_far_as_the_umask_allows(tmp_path: Path) -> None:
 def test_a_missing_folder_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(CommandFailed, match=r"cannot write .*a\.png: No such file or directory"):
         save(tmp_path / "missing" / "a.png", b"x")
+
+
+def test_whether_a_file_can_be_made_is_known_beforehand(tmp_path: Path) -> None:
+    require_writable(tmp_path / "a.png")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(CommandFailed, match=r"cannot write .*a\.png: No such file or directory"):
+        require_writable(tmp_path / "missing" / "a.png")
 
 
 def test_what_cannot_be_replaced_leaves_no_half_file(tmp_path: Path) -> None:

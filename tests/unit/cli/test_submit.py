@@ -1,9 +1,12 @@
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from rich.console import Console
 
-from modelpool_cli.submit import SubmitOptions, body_of, describe, ending, summary
+from modelpool_cli.api import Api
+from modelpool_cli.submit import SubmitOptions, body_of, describe, ending, submit, summary
 from modelpool_local.exits import CommandFailed, Exit
 
 
@@ -47,6 +50,22 @@ def test_a_name_without_a_known_ending_needs_a_format() -> None:
     with pytest.raises(CommandFailed, match=r"must end in \.png") as caught:
         body(out=Path("picture"))
     assert caught.value.code is Exit.USAGE
+
+
+def test_nothing_is_sent_when_the_picture_could_not_be_saved(tmp_path: Path) -> None:
+    sent: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(200, json={"id": "x-1", "state": "queued"})
+
+    options = SubmitOptions("a star", "m", out=tmp_path / "missing" / "x.png")
+    with Api("http://pool.test", transport=httpx.MockTransport(handle)) as api:
+        with pytest.raises(CommandFailed, match=r"cannot write .*x\.png"):
+            submit(api, options, Console(quiet=True), wait=True, as_json=False)
+        assert not sent
+        submit(api, options, Console(quiet=True), wait=False, as_json=False)
+    assert len(sent) == 1
 
 
 def test_an_image_is_sent_as_base64_or_as_another_jobs_id(tmp_path: Path) -> None:
