@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 import socket
 from pathlib import Path
+from typing import Any
 
-from modelpool.errors import InvalidSpec, ModelLoadFailed
+from modelpool.errors import InvalidInput, InvalidSpec, ModelLoadFailed
 from modelpool.resources.load import load_pool
 from modelpool.resources.quantity import format_bytes
 from modelpool.resources.spec import Device, ModelPool
@@ -14,6 +16,9 @@ from modelpool_local.exits import CommandFailed, Exit
 from modelpool_local.memory import estimate
 from modelpool_worker.engines.files import INDEX, folder_of
 from modelpool_worker.timings import Timings
+
+WITHOUT_WEIGHTS = ("Tokenizer", "Scheduler", "Processor", "Extractor")
+"""Words in the class names of a pipeline's components that are configuration only."""
 
 
 def read_pool(path: Path) -> ModelPool:
@@ -33,21 +38,67 @@ def check_timings(text: str) -> None:
 
 
 def check_models(pool: ModelPool, models: Path) -> None:
-    """Every model of the pool has a pipeline folder."""
+    """Every model of the pool has a pipeline folder with all its weights."""
     for tier in pool.spec.tiers:
         for model in tier.models:
             try:
                 folder = folder_of(model.source.uri, models.absolute())
             except ModelLoadFailed as error:
                 raise CommandFailed(Exit.MODEL_MISSING, f"model {model.name}: {error.message}") from None
-            if (folder / INDEX).is_file():
-                continue
-            problem = f"has no {INDEX}" if folder.is_dir() else "does not exist"
-            raise CommandFailed(
-                Exit.MODEL_MISSING,
-                f"model {model.name}: the folder {folder} {problem}; "
-                "put a diffusers pipeline there, or say where the models are with --models DIR",
-            )
+            if problem := _problem_of(folder):
+                raise CommandFailed(
+                    Exit.MODEL_MISSING,
+                    f"model {model.name}: the folder {folder} {problem}; "
+                    "put a diffusers pipeline there, or say where the models are with --models DIR",
+                )
+
+
+def _problem_of(folder: Path) -> str | None:
+    if not folder.is_dir():
+        return "does not exist"
+    if not (folder / INDEX).is_file():
+        return f"has no {INDEX}"
+    try:
+        index = json.loads((folder / INDEX).read_text())
+    except (OSError, ValueError):
+        return f"has a {INDEX} that cannot be read"
+    if not isinstance(index, dict):
+        return f"has a {INDEX} that is none"
+    for component, said in index.items():
+        if _has_weights(said) and not any((folder / component).glob("*.safetensors")):
+            return f"lacks the weights of its {component} ({component}/*.safetensors)"
+    return None
+
+
+def _has_weights(said: Any) -> bool:
+    """Whether an entry of the index, ``[library, class]``, is a component with weights; a null one is left out."""
+    match said:
+        case [str(), str(kind)]:
+            return not any(word in kind for word in WITHOUT_WEIGHTS)
+        case _:
+            return False
+
+
+def check_api_keys(file: Path) -> None:
+    """The keys file can be read and is well-formed."""
+    from modelpool_api.identity.static import read_api_keys  # of the API's libraries, loaded only where needed
+
+    try:
+        read_api_keys(file)
+    except InvalidInput as error:
+        raise CommandFailed(Exit.USAGE, f"--api-keys: {error.message}") from None
+
+
+def check_store(url: str) -> None:
+    """The store's URL means a store that several processes can share; a folder is made."""
+    from modelpool.store.open import open_store  # of the store's libraries, loaded only where needed
+
+    try:
+        if url.startswith("memory:"):
+            raise InvalidInput("processes cannot share a store in memory; write a folder or s3://bucket/prefix")
+        open_store(url)
+    except InvalidInput as error:
+        raise CommandFailed(Exit.USAGE, f"--store: {error.message}") from None
 
 
 def check_memory(pool: ModelPool, available: int) -> None:

@@ -28,6 +28,10 @@ def run_up(options: UpOptions, console: Console | None = None) -> int:
         preflight.check_memory(pool, available_bytes())
     else:
         preflight.check_timings(options.simulated)
+    if options.api_keys is not None:
+        preflight.check_api_keys(options.api_keys)
+    if options.store is not None:
+        preflight.check_store(options.store_url(options.state))
     preflight.check_port(options.host, options.port)
     with StateFolder(options.state) as state, Screen(console, live=options.table and console.is_terminal) as screen:
 

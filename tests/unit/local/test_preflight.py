@@ -1,3 +1,4 @@
+import json
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +70,67 @@ def test_a_folder_that_is_no_pipeline_is_refused(studio: ModelPool, tmp_path: Pa
     code, line = refusal(lambda: preflight.check_models(studio, tmp_path))
     assert code is Exit.MODEL_MISSING
     assert "has no model_index.json" in line
+
+
+INDEX = {
+    "_class_name": "StableDiffusionXLPipeline",
+    "force_zeros_for_empty_prompt": False,
+    "feature_extractor": ["transformers", "CLIPImageProcessor"],
+    "scheduler": ["diffusers", "DDIMScheduler"],
+    "text_encoder": [None, None],
+    "tokenizer": ["transformers", "CLIPTokenizerFast"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+}
+
+
+def test_only_components_with_weights_must_have_them(studio: ModelPool, tmp_path: Path) -> None:
+    make_models(studio, tmp_path)
+    model = tmp_path / "shapes-neon"
+    (model / "model_index.json").write_text(json.dumps(INDEX))
+    (model / "unet").mkdir()
+    (model / "unet" / "config.json").write_text("{}")
+    code, line = refusal(lambda: preflight.check_models(studio, tmp_path))
+    assert code is Exit.MODEL_MISSING
+    assert f"model shapes-neon: the folder {model} lacks the weights of its unet" in line
+    (model / "unet" / "diffusion_pytorch_model.fp16.safetensors").touch()
+    preflight.check_models(studio, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_a_broken_index_is_refused(studio: ModelPool, tmp_path: Path, text: str) -> None:
+    make_models(studio, tmp_path)
+    (tmp_path / "shapes-neon" / "model_index.json").write_text(text)
+    code, line = refusal(lambda: preflight.check_models(studio, tmp_path))
+    assert code is Exit.MODEL_MISSING
+    assert "has a model_index.json that" in line
+
+
+@pytest.mark.parametrize("text", ["keys: [", "keys: [{name: a, key: short}]", "- a"])
+def test_a_broken_keys_file_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "keys.yaml"
+    file.write_text(text)
+    code, line = refusal(lambda: preflight.check_api_keys(file))
+    assert code is Exit.USAGE
+    assert str(file) in line
+
+
+def test_a_missing_keys_file_is_refused_and_a_good_one_passes(tmp_path: Path) -> None:
+    file = tmp_path / "keys.yaml"
+    assert refusal(lambda: preflight.check_api_keys(file))[0] is Exit.USAGE
+    file.write_text("keys: [{name: studio, key: 0123456789abcdef}]")
+    preflight.check_api_keys(file)
+
+
+@pytest.mark.parametrize("url", ["gs://bucket", "s3://", "memory://", "file:///dev/null/results"])
+def test_a_store_that_cannot_be_is_refused(url: str) -> None:
+    code, line = refusal(lambda: preflight.check_store(url))
+    assert code is Exit.USAGE
+    assert line.startswith("--store: ")
+
+
+def test_a_folder_and_a_bucket_are_stores(tmp_path: Path) -> None:
+    preflight.check_store((tmp_path / "results").as_uri())
+    preflight.check_store("s3://bucket/prefix?region=eu-central-1")
 
 
 def test_a_source_that_workers_do_not_fetch_is_refused(tmp_path: Path) -> None:
