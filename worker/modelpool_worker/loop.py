@@ -267,6 +267,7 @@ class Loop:
         await self.stop_claiming()
         while not self._staged.empty():
             staged = self._staged.get_nowait()
+            staged.inputs.cancel()
             await staged.run.release()
             self._parts.keeper.unpin(staged.run.batch.model)
         try:

@@ -275,6 +275,41 @@ async def test_draining_finishes_the_running_batch_and_gives_back_the_next(pool:
     assert (waiting.state, waiting.attempts, waiting.solo) == (JobState.QUEUED, 0, False)
 
 
+async def test_draining_ends_fetching_for_a_batch_that_is_given_back(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetching, left = asyncio.Event(), asyncio.Event()
+
+    async def input_of(_: object, request: JobRequest) -> None:
+        if request.prompt == "slow":
+            fetching.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                left.set()
+
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:  # near its end, when the next batch has been claimed
+            engine.gate.clear()
+
+    engine = SimulatedEngine(Timings(step=0.001), sleep)
+    monkeypatch.setattr(delivery.Delivery, "input_of", input_of)
+    await pool.offer(model("flat", batch=1))
+    await pool.assign("flat")
+    first, second = await pool.ask("flat", steps=2), await pool.ask("flat", "slow", steps=2)
+    async with running(pool, engine) as at_work:
+        await asyncio.wait_for(fetching.wait(), 5)
+        at_work.stop.set()
+        await asyncio.wait_for(left.wait(), 5)
+        engine.gate.set()
+        await at_work.task
+    assert (await pool.queue.get(first)).state is JobState.SUCCEEDED
+    assert (await pool.queue.get(second)).state is JobState.QUEUED
+
+
 async def test_when_the_grace_period_ends_the_batch_is_given_back(pool: Pool, engine: SimulatedEngine) -> None:
     await pool.offer(model("flat"))
     await pool.assign("flat")
