@@ -108,7 +108,7 @@ class Loop:
         for model in models:
             keeper.pin(model.name)
         try:
-            return await self._parts.queue.claim(slot.worker, slot.name, hot, lease_ms=LEASE_MS)
+            return await self._parts.queue.claim(slot.worker, slot.name, hot, mixes=slot.mixes, lease_ms=LEASE_MS)
         finally:
             for model in models:
                 keeper.unpin(model.name)

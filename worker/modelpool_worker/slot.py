@@ -27,6 +27,8 @@ class Slot:
         self.name = name
         self.worker = f"{name}-{uuid.uuid4().hex[:8]}"
         """Of this process: a restarted worker is another one."""
+        self.mixes = engine.mixes
+        """Whether jobs of different parameters may share a batch here."""
         self.http = ""
         self.draining = False
         self.batch: RunningBatch | None = None

@@ -59,6 +59,19 @@ async def test_jobs_that_differ_in_a_parameter_run_apart(pool: Pool, engine: Sim
     assert sorted(size for _, size in engine.batches) == [1, 2]
 
 
+async def test_an_engine_that_mixes_gets_jobs_that_differ_in_a_parameter_together(
+    pool: Pool, engine: SimulatedEngine
+) -> None:
+    engine.mixes = True
+    await pool.offer(model("flat"))
+    await pool.assign("flat")
+    jobs = [await pool.ask("flat", steps=steps) for steps in (2, 3, 2)]
+    async with running(pool, engine):
+        for job in jobs:
+            await pool.ended(job)
+    assert engine.batches == [("flat", 3)]
+
+
 async def test_waiting_for_a_load_is_told_apart_from_waiting_in_line(pool: Pool) -> None:
     loads = asyncio.Event()
     loop = asyncio.get_running_loop()
