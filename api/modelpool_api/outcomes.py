@@ -46,16 +46,20 @@ class Outcomes:
         while True:
             pool, job = await self._ended.get()
             try:
-                record = await pool.queue.get(job)
+                await self._count(pool, job)
             except JobNotFound:
                 continue
             except ModelpoolError as error:
                 log.debug("an ended job goes uncounted: %s", error)
-                continue
-            self._observe(record)
-            if record.result is not None and not record.cached and record.leader is None:
-                ran = record.result.durations.ran / 1000
-                pool.learn(record.model, ran, record.result.batch_size, record.work)
+            except Exception:
+                log.exception("an ended job goes uncounted", extra={"job": job})
+
+    async def _count(self, pool: Pool, job: str) -> None:
+        record = await pool.queue.get(job)
+        self._observe(record)
+        if record.result is not None and not record.cached and record.leader is None:
+            ran = record.result.durations.ran / 1000
+            pool.learn(record.model, ran, record.result.batch_size, record.work)
 
     def _observe(self, record: JobRecord) -> None:
         if record.state is not JobState.SUCCEEDED or record.finished_at is None:
