@@ -138,13 +138,26 @@ def test_a_state_folder_in_use_is_one_line_and_its_exit_code(small: Path, tmp_pa
 
 
 def test_a_part_that_cannot_start_ends_it_with_what_that_part_said(small: Path, tmp_path: Path) -> None:
-    keys = tmp_path / "keys.yaml"
-    keys.write_text("keys: nonsense")
-    up = UpProcess(small, tmp_path, more=["--api-keys", str(keys)])
-    shown = subprocess.run(up.command, capture_output=True, text=True, check=False, timeout=60, env={**os.environ})
+    up = UpProcess(small, tmp_path)
+    broken = {**os.environ, "MODELPOOL_ACCESS_LOG": "perhaps"}
+    shown = subprocess.run(up.command, capture_output=True, text=True, check=False, timeout=60, env=broken)
     assert shown.returncode == 16
     assert "api cannot be started" in shown.stderr
-    assert "keys.yaml" in shown.stderr
+    assert "perhaps" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    "more",
+    [["--api-keys", "missing.yaml"], ["--store", "gs://bucket"], ["--simulated", "load=x"]],
+    ids=lambda more: more[0],
+)
+def test_an_option_that_cannot_work_is_one_line_and_nothing_is_started(
+    small: Path, tmp_path: Path, more: list[str]
+) -> None:
+    code, line = refused(UpProcess(small, tmp_path, more=more))
+    assert code == 2
+    assert more[0] in line
+    assert not (tmp_path / "state").exists()
 
 
 def test_another_redis_may_be_used(small: Path, tmp_path: Path, redis_url_any: str) -> None:
