@@ -58,7 +58,9 @@ def direct(jobs: int, chance: random.Random) -> float:
 
     torch.set_num_threads(1)
     model = load_pool(ROOT / "examples" / "small.yaml").spec.tiers[0].models[0]
-    pipeline = DiffusionPipeline.from_pretrained(ROOT / "models" / "shapes-flat", local_files_only=True)
+    pipeline = DiffusionPipeline.from_pretrained(
+        ROOT / "models" / "shapes-flat", local_files_only=True, dtype=torch.float32
+    )
     pipeline.set_progress_bar_config(disable=True)
     seconds = []
     for _ in range(jobs + 2):

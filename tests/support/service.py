@@ -40,7 +40,7 @@ async def running(pool_file: Path, *options: str) -> AsyncIterator[httpx.AsyncCl
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="modelpool-bench-") as state:
-        command = [sys.executable, "-m", "modelpool_cli.main", "up", "-f", str(pool_file), "--models"]
+        command = [sys.executable, "-m", "modelpool_cli", "up", "-f", str(pool_file), "--models"]
         command += [str(ROOT / "models"), "--port", str(port), "--state", state, "--plain", *options]
         quiet = asyncio.subprocess.DEVNULL
         process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=quiet, stderr=quiet)

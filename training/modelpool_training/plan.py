@@ -5,18 +5,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Numbers of steps and of drawings (per style). The defaults take about 90 minutes on two cores at the most."""
+    """Numbers of steps and of drawings (per style). The defaults are meant to take about 90 minutes on two cores."""
 
     drawings: int = 8000
     clips: int = 1500
     autoencoder_steps: int = 1500
-    decoder_steps: int = 500
+    decoder_steps: int = 850
     text_steps: int = 500
     base_steps: int = 800
-    primary_steps: int = 950
-    style_steps: int = 450
+    primary_steps: int = 2500
+    style_steps: int = 850
     video_autoencoder_steps: int = 300
-    video_steps: int = 600
+    video_steps: int = 1400
 
 
 FAST = Plan(
