@@ -167,6 +167,14 @@ class JobError(Document):
     message: str
 
 
+class JobFailure(Document):
+    """An attempt that came to nothing and was followed by another. ``at`` in Unix milliseconds."""
+
+    at: int
+    slot: str | None = None
+    error: JobError
+
+
 class NewJob(BaseModel):
     """Everything ``Queue.enqueue`` needs. Times in milliseconds, work in expected GPU-seconds, price in quota units."""
 
@@ -218,6 +226,8 @@ class JobRecord(BaseModel):
     finished_at: int | None = None
     result: JobResult | None = None
     error: JobError | None = None
+    failures: tuple[JobFailure, ...] = ()
+    """Earlier attempts, oldest first; how the last one failed is in ``error``."""
     trace: str | None = None
     slot: str | None = None
 

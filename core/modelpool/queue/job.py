@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from modelpool.jobs import JobError, JobRecord, JobResult, JobState, NewJob
+from modelpool.jobs import JobError, JobFailure, JobRecord, JobResult, JobState, NewJob
 from modelpool.queue.port import ClaimedJob
 from modelpool.queue.rules import LINES
 
@@ -36,6 +36,8 @@ class Job:
     finished_at: int | None = None
     result: JobResult | None = None
     error: JobError | None = None
+    failures: list[JobFailure] = field(default_factory=list)
+    """Attempts that came to nothing, all but the last."""
     cached: bool = False
 
     @property
@@ -84,6 +86,7 @@ class Job:
             finished_at=self.finished_at,
             result=self.result,
             error=self.error,
+            failures=tuple(self.failures),
             trace=asked.trace,
             slot=self.slot,
         )

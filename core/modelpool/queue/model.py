@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from modelpool.errors import IdempotencyConflict, JobIsFinal, JobNotFound
-from modelpool.jobs import MAX_ATTEMPTS, JobError, JobEvent, JobRecord, JobResult, JobState, NewJob
+from modelpool.jobs import MAX_ATTEMPTS, JobError, JobEvent, JobFailure, JobRecord, JobResult, JobState, NewJob
 from modelpool.queue.job import Bell, Job, Refund
 from modelpool.queue.lines import Lines
 from modelpool.queue.port import Batch, Enqueued, FailureKind, HotModel, ModelDepth, Outcome, Renewal
@@ -195,6 +195,7 @@ class QueueModel:
             self._conclude(job, JobState.FAILED, now, error)
         else:
             job.solo = True
+            job.failures.append(JobFailure(at=now, slot=job.slot, error=error))
             self._requeue(job)
 
     def _requeue(self, job: Job) -> None:

@@ -7,6 +7,7 @@ from hashlib import blake2b
 
 from modelpool.jobs import (
     JobError,
+    JobFailure,
     JobRecord,
     JobRequest,
     JobResult,
@@ -82,7 +83,7 @@ def new_record(
 def read_record(job: str, pool: str, body: str, leader: str | None, flat: Sequence[str]) -> JobRecord:
     """A record from its hash. An empty value means none: Redis hashes know no null."""
     fields = dict(pairs(flat))
-    result, error = fields.get("result"), fields.get("error")
+    result, error, failures = fields.get("result"), fields.get("error"), fields.get("failures")
     return JobRecord(
         id=job,
         pool=pool,
@@ -106,9 +107,15 @@ def read_record(job: str, pool: str, body: str, leader: str | None, flat: Sequen
         finished_at=_optional_int(fields.get("finished")),
         result=JobResult.model_validate_json(result) if result else None,
         error=JobError.model_validate_json(error) if error else None,
+        failures=tuple(map(_read_failure, failures.split("\n"))) if failures else (),
         trace=fields.get("trace"),
         slot=fields.get("slot") or None,
     )
+
+
+def _read_failure(line: str) -> JobFailure:
+    at, slot, error = line.split(" ", 2)
+    return JobFailure(at=int(at), slot=slot or None, error=JobError.model_validate_json(error))
 
 
 def read_batch(lease: str, answer: Sequence[str | int]) -> Batch:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any
 
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from modelpool.errors import IdempotencyConflict, JobIsFinal, JobNotFound
 from modelpool.jobs import JobError, JobEvent, JobRecord, JobResult, JobState, NewJob
-from modelpool.queue import scripts
 from modelpool.queue.connection import unavailable
 from modelpool.queue.events import listen
 from modelpool.queue.port import Batch, Enqueued, FailureKind, HotModel, ModelDepth, Outcome, Renewal
 from modelpool.queue.records import fields_of, new_record, pairs, read_batch, read_depth, read_record, short_hash
+from modelpool.queue.running import ScriptRunner
 from modelpool.resources.pool import PoolRef
 
 
@@ -29,14 +28,7 @@ class RedisQueue:
     def __init__(self, pool: PoolRef, client: Redis, *, now: Callable[[], int] | None = None) -> None:
         self._pool = pool
         self.client = client
-        self._now = now
-        self._prefix = pool.key()
-        self._scripts = {verb: client.register_script(scripts.source(verb)) for verb in scripts.VERBS}
-
-    async def _run(self, verb: str, *args: str | int) -> Any:
-        now = "" if self._now is None else self._now()
-        with unavailable():
-            return await self._scripts[verb](keys=[self._prefix], args=[now, *args])
+        self._run = ScriptRunner(pool, client, now)
 
     async def enqueue(self, job: NewJob) -> Enqueued:
         """Idempotency key, then cache, then an identical job in flight, then the queue; one atomic step."""

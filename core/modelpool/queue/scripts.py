@@ -54,6 +54,7 @@ _SHARED = {
     "depths": ("prelude",),
     "demand": ("prelude",),
     "shed": ("prelude",),
+    "summaries": ("prelude",),
 }
 VERBS = tuple(_SHARED)
 

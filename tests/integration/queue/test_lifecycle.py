@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from modelpool.errors import IdempotencyConflict, JobIsFinal, JobNotFound
-from modelpool.jobs import JobError, JobState, Lane, NewJob
+from modelpool.jobs import JobError, JobFailure, JobState, Lane, NewJob
 from modelpool.queue.job import Refund
 from modelpool.queue.port import Enqueued, FailureKind, Outcome, Queue, Renewal
 from support.queues import Clock, Worker, new_job, new_result
@@ -100,6 +100,23 @@ class TestFailure:
         assert (record.state, record.attempts, record.error) == (JobState.FAILED, 3, CRASH)
         assert await refunds() == [Refund("c7", price=5, day=clock.now // 86_400_000)]
         assert not await worker.ids()
+
+    async def test_the_errors_of_earlier_attempts_are_kept(self, queue: Queue, worker: Worker, clock: Clock) -> None:
+        await queue.enqueue(job := new_job())
+        await queue.enqueue(mate := new_job())
+        errors = [JobError(code="crash", message=f"Line 1\nline 2\u2028of failure {n}.") for n in range(4)]
+        started = clock.now
+        for n, error in enumerate(errors):
+            batch = await worker.claim()
+            await queue.fail(batch.lease, job.id, error)
+            if n == 0:
+                await queue.cancel(mate.id)
+            clock.pass_seconds(1)
+        record = await queue.get(job.id)
+        assert (record.state, record.error) == (JobState.FAILED, errors[3])
+        assert record.failures == tuple(
+            JobFailure(at=started + n * 1000, slot="slot-w1", error=errors[n]) for n in range(3)
+        )
 
     async def test_what_no_retry_can_mend_fails_at_once(self, queue: Queue, worker: Worker, refunds: Refunds) -> None:
         job = new_job()

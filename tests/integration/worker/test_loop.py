@@ -436,7 +436,7 @@ async def test_probes_and_metrics_answer(pool: Pool, engine: SimulatedEngine) ->
 
 async def test_the_lease_outlives_a_long_batch(pool: Pool, engine: SimulatedEngine) -> None:
     now = 1_000_000_000
-    pool.queue._now = lambda: now
+    pool.queue._run.now = lambda: now
     await pool.offer(model("flat"))
     await pool.assign("flat")
     engine.gate.clear()

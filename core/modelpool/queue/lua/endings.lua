@@ -89,7 +89,9 @@ local function retry(job, failure)
   if attempts >= MAX_ATTEMPTS then
     conclude(job, 'failed', {attempts = attempts, error = failure})
   else
-    requeue(job, {attempts = attempts, solo = '1'})
+    local earlier = job.failures and job.failures .. '\n' or ''
+    local failures = string.format('%s%d %s %s', earlier, now, job.slot, failure) -- at most one in company and two alone
+    requeue(job, {attempts = attempts, solo = '1', failures = failures})
   end
 end
 
