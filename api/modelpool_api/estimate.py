@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from modelpool.documents import CatalogModel, Heartbeat, Loading, Stat
+from modelpool.documents import REMOTE, CatalogModel, Heartbeat, Loading, Stat
 
 State = Literal["hot", "loading", "warm", "cold", "failed"]
 ESTIMATING = "estimating"
@@ -77,7 +77,7 @@ def capacity(model: CatalogModel, heartbeats: Iterable[Heartbeat], now_ms: int) 
         state, load = "hot", 0.0
     elif loading:
         state = "loading"
-        known = [_remaining(load, from_warm if load.origin == "warm" else from_cold, now_ms) for _, load in loading]
+        known = [_remaining(load, from_warm, from_cold, now_ms) for _, load in loading]
         load = min((seconds for seconds in known if seconds is not None), default=None)  # type: ignore[assignment]
     elif warm:
         state, load = "warm", from_warm  # type: ignore[assignment]
@@ -129,11 +129,15 @@ def pace_of(model: CatalogModel, can: Capacity, seen: Mapping[str, Pace]) -> Pac
     return Pace() if can.seconds_per_megapixel_step is not None else None
 
 
-def _remaining(load: Loading, usual: float | None, now_ms: int) -> float | None:
+def _remaining(load: Loading, from_warm: float | None, from_cold: float | None, now_ms: int) -> float | None:
     elapsed = max(0.0, (now_ms - load.since) / 1000)
-    if load.progress >= 0.1:
-        return elapsed * (1 - load.progress) / load.progress
-    return max(0.5, usual - elapsed) if usual is not None else None
+    rest = elapsed * (1 - load.progress) / load.progress if load.progress >= 0.1 else None
+    if load.origin == REMOTE:  # the load from disk is still to come
+        return rest + from_cold if rest is not None and from_cold is not None else None
+    usual = from_warm if load.origin == "warm" else from_cold
+    if rest is None and usual is not None:
+        return max(0.5, usual - elapsed)
+    return rest
 
 
 def _busy(beat: Heartbeat, now_ms: int) -> float:

@@ -93,12 +93,16 @@ class MeasuredModel(Document):
     batch_cap: int | None = None
 
 
+REMOTE = "remote"
+"""Where files come from that are not on the worker's disk yet."""
+
+
 class Loading(Document):
     """A load in progress."""
 
     model: str
     origin: str = "cold"
-    """``cold`` or ``warm``."""
+    """``cold``, ``warm``, or :data:`REMOTE` while the files are fetched."""
     progress: float = 0.0
     since: int
 

@@ -42,6 +42,8 @@ class StateFolder:
         self.logs = self.root / "logs"
         self.redis = self.root / "redis"
         self.store = self.root / "store"
+        self.cache = self.root / "models"
+        """Models fetched from s3://."""
         self.sockets = self.root / "sockets"
         self._lock: int | None = None
         self._borrowed: Path | None = None

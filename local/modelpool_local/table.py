@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from modelpool.documents import Catalog, Heartbeat
+from modelpool.documents import REMOTE, Catalog, Heartbeat
 from modelpool.queue.port import ModelDepth
 from modelpool.resources.status import ModelPoolStatus
 from modelpool.slots import ObservedSlot, SlotPhase
@@ -134,7 +134,8 @@ def _activity(heartbeat: Heartbeat, started: int) -> tuple[str, str, int]:
         return "draining", batch, started
     if heartbeat.loading is not None:
         done = f" {heartbeat.loading.progress:.0%}" if heartbeat.loading.progress else ""
-        return f"loading {heartbeat.loading.model}{done}", batch, heartbeat.loading.since
+        doing = "fetching" if heartbeat.loading.origin == REMOTE else "loading"
+        return f"{doing} {heartbeat.loading.model}{done}", batch, heartbeat.loading.since
     if heartbeat.batch is not None:
         steps = f" step {heartbeat.batch.step}/{heartbeat.batch.steps}" if heartbeat.batch.steps else ""
         return f"running{steps}", batch, heartbeat.batch.since

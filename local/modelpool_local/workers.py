@@ -58,6 +58,7 @@ class WorkerStarter:
             redis_url=self._redis_url,
             store_url=self._store_url,
             models_dir=Path(self._options.models).absolute(),
+            cache_dir=self._state.cache,
             vram_bytes=slot.vram_bytes,
             host_memory_bytes=slot.host_memory_bytes,
             device=Device(slot.device),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from modelpool.documents import Assignment, Heartbeat
+from modelpool.documents import REMOTE, Assignment, Heartbeat
 from modelpool.queue.port import ModelDepth
 from modelpool_operator.demand.port import Demand
 from modelpool_operator.planner import FailedLoad
@@ -130,7 +130,8 @@ class History:
         for key in [key for key in self._coming_since if key[0] == slot and key[1] not in coming]:
             del self._coming_since[key]
         for model in coming:
-            if heartbeat.batch is not None:  # the load begins when the batch is done
+            fetching = heartbeat.loading is not None and heartbeat.loading.origin == REMOTE
+            if heartbeat.batch is not None or fetching:  # the load begins when that is done
                 self._coming_since[(slot, model)] = now
             since = self._coming_since.setdefault((slot, model), now)
             allowed = max(LOAD_DEADLINE_SECONDS, LOAD_DEADLINE_FACTOR * load_seconds.get(model, 0.0))

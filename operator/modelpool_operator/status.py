@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from modelpool.documents import REMOTE
 from modelpool.resources.quantity import format_bytes
 from modelpool.resources.spec import ModelPool, Policy
 from modelpool.resources.status import Condition, GpuStatus, ModelPoolStatus, ModelState, ModelStatus
@@ -148,10 +149,17 @@ def _model_state(account: Account, model: ModelFacts, slots: list[SlotFacts], *,
     if any(model.name in slot.hot for slot in slots):
         return ModelState.HOT
     if any(model.name in target.hot for target in account.plan.targets if target.slot in living):
-        return ModelState.LOADING
+        return ModelState.FETCHING if _fetched_only(account, model.name) else ModelState.LOADING
     if failed:
         return ModelState.FAILED
     return ModelState.WARM if any(model.name in slot.warm for slot in slots) else ModelState.COLD
+
+
+def _fetched_only(account: Account, model: str) -> bool:
+    """Some worker fetches the model's files, and none is further."""
+    loading = [beat.loading for beat in account.seen.heartbeats.values() if beat.loading is not None]
+    origins = {load.origin for load in loading if load.model == model}
+    return origins == {REMOTE}
 
 
 def _measured_load(account: Account, model: ModelFacts) -> float | None:

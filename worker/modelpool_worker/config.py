@@ -9,6 +9,8 @@ from pathlib import Path
 from modelpool.resources.spec import Device
 from modelpool_worker.timings import Timings
 
+DEFAULT_CACHE = Path("/var/cache/modelpool")
+
 
 class EngineKind(StrEnum):
     """What computes."""
@@ -30,6 +32,8 @@ class WorkerConfig:
     """What ``/models`` of the pool file means here."""
     vram_bytes: int
     host_memory_bytes: int
+    cache_dir: Path = DEFAULT_CACHE
+    """Where models fetched from s3:// are kept; workers of one machine may share it."""
     device: Device = Device.CPU
     engine: EngineKind = EngineKind.DIFFUSERS
     threads: int | None = None

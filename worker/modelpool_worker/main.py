@@ -21,7 +21,7 @@ from modelpool.resources.spec import Device
 from modelpool.store.open import open_store
 from modelpool_worker import logs
 from modelpool_worker.clock import SystemClock
-from modelpool_worker.config import EngineKind, WorkerConfig
+from modelpool_worker.config import DEFAULT_CACHE, EngineKind, WorkerConfig
 from modelpool_worker.engines.protocol import Engine
 from modelpool_worker.patience import patiently
 from modelpool_worker.service import Dependencies, Worker
@@ -69,6 +69,12 @@ def parser() -> argparse.ArgumentParser:
     need.add_argument("--models-dir", required=True, type=Path, help="folder that /models of the pool file means here")
     need.add_argument("--vram", required=True, help="memory for hot models, as 24Gi")
     need.add_argument("--host-memory", required=True, help="memory for warm models, as 64Gi")
+    made.add_argument(
+        "--cache-dir",
+        type=Path,
+        default=DEFAULT_CACHE,
+        help="folder for models fetched from s3://; workers may share it (default: %(default)s)",
+    )
     made.add_argument("--device", choices=[device.value for device in Device], default="cpu", help="default: cpu")
     made.add_argument(
         "--engine", choices=[kind.value for kind in EngineKind], default="diffusers", help="default: diffusers"
@@ -98,6 +104,7 @@ def config_of(arguments: Sequence[str]) -> WorkerConfig:
             models_dir=given.models_dir.resolve(),
             vram_bytes=parse_bytes(given.vram),
             host_memory_bytes=parse_bytes(given.host_memory),
+            cache_dir=given.cache_dir.resolve(),
             device=Device(given.device),
             engine=EngineKind(given.engine),
             threads=given.threads,

@@ -12,7 +12,6 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from modelpool.board import Board
-from modelpool.documents import CatalogModel
 from modelpool.errors import DeviceFailed, QueueUnavailable
 from modelpool.metrics import WorkerMetrics
 from modelpool.queue.port import Queue
@@ -22,7 +21,6 @@ from modelpool_worker.clock import Clock
 from modelpool_worker.computing import Computer
 from modelpool_worker.config import WorkerConfig
 from modelpool_worker.delivery import Delivery
-from modelpool_worker.engines.files import folder_of
 from modelpool_worker.engines.protocol import Engine
 from modelpool_worker.following import Follower
 from modelpool_worker.heartbeat import Pulse
@@ -32,6 +30,7 @@ from modelpool_worker.residency.keeper import Keeper
 from modelpool_worker.residency.moves import Place
 from modelpool_worker.server import ProbeServer
 from modelpool_worker.slot import Slot
+from modelpool_worker.sources import Sources
 from modelpool_worker.staging import Parts
 from modelpool_worker.threads import SerialThread
 
@@ -71,7 +70,7 @@ class Worker:
         self.keeper = Keeper(
             engine,
             self._threads["loader"],
-            self._folder_of,
+            Sources(config.models_dir, config.cache_dir),
             Budget(config.vram_bytes, config.host_memory_bytes),
             clock,
             changed=self._changed,
@@ -147,9 +146,6 @@ class Worker:
         """Say goodbye: the slot is empty at once, not after the heartbeat's life."""
         with suppress(QueueUnavailable):
             await self._board.farewell(self._config.slot)
-
-    def _folder_of(self, model: CatalogModel) -> Any:
-        return folder_of(model.source.uri, self._config.models_dir)
 
     def _snapshot(self) -> Any:
         self.activity.settle()

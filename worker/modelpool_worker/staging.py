@@ -17,7 +17,8 @@ from modelpool_worker.computing import Computer
 from modelpool_worker.delivery import Delivery
 from modelpool_worker.heartbeat import Pulse
 from modelpool_worker.progress import Announcer
-from modelpool_worker.residency.keeper import Held, Keeper
+from modelpool_worker.residency.held import Held
+from modelpool_worker.residency.keeper import Keeper
 from modelpool_worker.running import Run
 from modelpool_worker.slot import Slot
 

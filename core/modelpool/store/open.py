@@ -61,9 +61,18 @@ def _s3(bucket: str, prefix: str, options: dict[str, str]) -> Store:
     if not bucket or unknown:
         wrong = f"unknown option {unknown[0]!r}" if unknown else "no bucket"
         raise InvalidInput(f"{wrong} in the s3:// URL; options are {', '.join(_S3_OPTIONS)}", param="store")
-    config: S3Config = dict(options)  # type: ignore[assignment]
+    return ObjectsStore(_bucket(bucket, prefix, options), f"s3://{bucket}", attributes=True)
+
+
+def open_bucket(bucket: str) -> S3Store:
+    """A bucket by its name; address and credentials come from the usual ``AWS_…`` variables."""
+    return _bucket(bucket, "", {})
+
+
+def _bucket(bucket: str, prefix: str, options: dict[str, str]) -> S3Store:
     endpoint = options.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    objects = S3Store(
+    config: S3Config = dict(options)  # type: ignore[assignment]
+    return S3Store(
         bucket,
         prefix=prefix or None,
         config=config,
@@ -74,4 +83,3 @@ def _s3(bucket: str, prefix: str, options: dict[str, str]) -> Store:
         },
         retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=20)},
     )
-    return ObjectsStore(objects, f"s3://{bucket}", attributes=True)

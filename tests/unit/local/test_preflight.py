@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelpool.resources.load import load_pool
-from modelpool.resources.spec import Device, ModelPool
+from modelpool.resources.spec import Device, ModelPool, Source
 from modelpool_local import preflight
 from modelpool_local.exits import CommandFailed, Exit
 
@@ -133,13 +133,11 @@ def test_a_folder_and_a_bucket_are_stores(tmp_path: Path) -> None:
     preflight.check_store("s3://bucket/prefix?region=eu-central-1")
 
 
-def test_a_source_that_workers_do_not_fetch_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "pool.yaml"
-    source = f's3://models/flat", sha256: "{"0" * 64}'
-    file.write_text((EXAMPLES / "small.yaml").read_text().replace("file:///models/shapes-flat", source))
-    code, line = refusal(lambda: preflight.check_models(load_pool(file), tmp_path))
-    assert code is Exit.MODEL_MISSING
-    assert "model shapes-flat: workers do not fetch s3://" in line
+def test_a_model_from_a_bucket_need_not_be_here(studio: ModelPool, tmp_path: Path) -> None:
+    tier = studio.spec.tiers[0]
+    remote = tier.models[0].model_copy(update={"source": Source(uri="s3://bucket/model.tar", sha256="0" * 64)})
+    spec = studio.spec.model_copy(update={"tiers": (tier.model_copy(update={"models": (remote,)}),)})
+    preflight.check_models(studio.model_copy(update={"spec": spec}), tmp_path)
 
 
 @pytest.mark.parametrize("text", ["load=x", "load", "speed=1"])

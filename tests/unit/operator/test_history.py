@@ -1,6 +1,6 @@
 """What the operator remembers: since when, how often in vain, and what it makes of a first look."""
 
-from modelpool.documents import Assignment, Heartbeat, RunningBatch, SlotFailure
+from modelpool.documents import REMOTE, Assignment, Heartbeat, Loading, RunningBatch, SlotFailure
 from modelpool.queue.port import ModelDepth
 from modelpool_operator.demand.port import Demand
 from modelpool_operator.history import LOAD_DEADLINE_SECONDS, History, retry_seconds
@@ -116,3 +116,12 @@ def test_a_load_has_a_deadline_that_a_batch_in_flight_does_not_count_towards() -
     absorb(again, late, beat(batch="b"), told("a"))
     absorb(again, 2 * late - 1, beat(), told("a"))
     assert again.failed() == ()
+
+
+def test_fetching_the_files_does_not_count_towards_the_deadline_of_a_load() -> None:
+    history, late = History(), int(LOAD_DEADLINE_SECONDS * 1000) + 1
+    fetching = beat().model_copy(update={"loading": Loading(model="a", origin=REMOTE, since=0)})
+    absorb(history, 0, fetching, told("a"))
+    absorb(history, late, fetching, told("a"))
+    absorb(history, 2 * late - 1, beat(), told("a"))
+    assert history.failed() == ()

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from modelpool.documents import Assignment, Heartbeat, MeasuredModel, RunningBatch, SlotFailure, Stat
+from modelpool.documents import REMOTE, Assignment, Heartbeat, Loading, MeasuredModel, RunningBatch, SlotFailure, Stat
 from modelpool.jobs import Lane
 from modelpool.queue.port import ModelDepth
 from modelpool.resources.load import parse_pool
@@ -196,6 +196,9 @@ def test_a_move_explains_itself_until_it_has_arrived() -> None:
     first = told(waiting)
     assert gpu(first, "studio-video-0").reason == "1 job waits for motion, which was hot nowhere"
     assert model(first, "motion").state is ModelState.LOADING
+    fetching = beat("studio-video-0", loading=Loading(model="motion", origin=REMOTE, since=0))
+    fetched = replace(waiting, heartbeats={**waiting.heartbeats, "studio-video-0": fetching})
+    assert model(told(fetched), "motion").state is ModelState.FETCHING
     on_its_way = replace(
         waiting,
         now=1_002_000,

@@ -9,6 +9,7 @@ from modelpool_worker.engines.simulated import SimulatedEngine
 from modelpool_worker.residency.budgets import Budget
 from modelpool_worker.residency.keeper import Keeper
 from modelpool_worker.slot import LOOP_STALLED_SECONDS, STALLED_SECONDS, Slot, resident_bytes
+from modelpool_worker.sources import Sources
 from modelpool_worker.threads import SerialThread
 from support.worker import FakeClock
 
@@ -23,7 +24,7 @@ def slot(clock: FakeClock) -> Slot:
     engine = SimulatedEngine()
     made = Slot("s-0", engine, clock)
     made.keeper = Keeper(
-        engine, SerialThread("loader"), lambda model: Path(), Budget(1, 1), clock, changed=lambda: None
+        engine, SerialThread("loader"), Sources(Path("/none"), Path("/none")), Budget(1, 1), clock, changed=lambda: None
     )
     return made
 

@@ -19,13 +19,11 @@ REFUSED_SUFFIXES = frozenset(
 def folder_of(uri: str, models_dir: Path) -> Path:
     """The folder that a model's source means.
 
-    :raises ModelLoadFailed: a scheme that workers do not fetch, or a path that leaves the models' folder.
+    :raises ModelLoadFailed: not file://, or a path that leaves the models' folder.
     """
     parts = urlsplit(uri)
     if parts.scheme != "file":
-        raise ModelLoadFailed(
-            f"workers do not fetch {parts.scheme}:// sources yet; put the model into the models folder and use file://"
-        )
+        raise ModelLoadFailed(f"the source {uri!r} names no folder; write file:///models/NAME")
     path = Path(unquote(parts.path))
     if ".." in path.parts:
         raise ModelLoadFailed(f"the source {uri!r} must not contain '..'")

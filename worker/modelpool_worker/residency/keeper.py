@@ -9,41 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
-from modelpool.documents import Assignment, Catalog, CatalogModel, Loading, MeasuredModel, SlotFailure
+from modelpool.documents import REMOTE, Assignment, Catalog, Loading, MeasuredModel, SlotFailure
 from modelpool.errors import DeviceFailed, EngineError, ModelLoadFailed, OutOfMemory
 from modelpool_worker.clock import Clock
-from modelpool_worker.engines.protocol import Engine, Resident
-from modelpool_worker.measuring import Running
+from modelpool_worker.engines.protocol import Engine
 from modelpool_worker.residency.budgets import Budget, Needs
+from modelpool_worker.residency.held import Held, LoadTimes
 from modelpool_worker.residency.moves import Holding, Move, Place, Wanted, next_move
+from modelpool_worker.sources import Sources
 from modelpool_worker.threads import SerialThread
 
 log = logging.getLogger(__name__)
 
 RETRY_FAILED_SECONDS = 60.0
 """A load that failed is tried again after this, or at once when the assignment changes."""
-
-
-@dataclass(slots=True)
-class Held:
-    """One model of the slot."""
-
-    model: CatalogModel
-    resident: Resident
-    place: Place
-    pins: int = 0
-    loads_ms: tuple[tuple[int, int], ...] = ()
-    """Wall clock intervals of the moves that made it hot: one from disk, or from disk to host RAM and on from there."""
-
-
-class LoadTimes:
-    """How long a model took to become hot, by where it came from."""
-
-    def __init__(self) -> None:
-        self.by_origin = {Place.COLD: Running(), Place.WARM: Running()}
 
 
 class Keeper:
@@ -53,7 +33,7 @@ class Keeper:
         self,
         engine: Engine,
         loader: SerialThread,
-        folder_of: Callable[[CatalogModel], Path],
+        sources: Sources,
         budget: Budget,
         clock: Clock,
         *,
@@ -62,7 +42,7 @@ class Keeper:
     ) -> None:
         self._engine = engine
         self._loader = loader
-        self._folder_of = folder_of
+        self._sources = sources
         self._budget = budget
         self._clock = clock
         self._changed = changed
@@ -200,6 +180,9 @@ class Keeper:
     async def _make(self, move: Move) -> None:
         started, started_ms = self._clock.monotonic(), self._clock.now_ms()
         try:
+            if move.origin is Place.COLD and await self._fetch(move.model):
+                # Loads are timed from the disk on: the next one finds the files there.
+                started, started_ms = self._clock.monotonic(), self._clock.now_ms()
             if move.to is Place.COLD:
                 await self._loader.run(self._held.pop(move.model).resident.evict)
             elif move.origin is Place.HOT:
@@ -236,6 +219,16 @@ class Keeper:
         held.place = Place.WARM
         await self._loader.run(held.resident.to_warm)
 
+    async def _fetch(self, name: str) -> bool:
+        """Bring a model's files here if they are not; tells whether that took any time."""
+        model = self._catalog.model(name)
+        if model is None or self._sources.is_here(model):
+            return False
+        self.loading = Loading(model=name, origin=REMOTE, since=self._clock.now_ms())
+        self._changed()
+        await self._loader.run(lambda: self._sources.fetch(model, self._show_progress))
+        return True
+
     async def _raise(self, move: Move) -> None:
         held = self._held.get(move.model)
         if held is None:
@@ -243,7 +236,7 @@ class Keeper:
             if model is None:
                 raise ModelLoadFailed(f"{move.model!r} is assigned to this slot but not in the pool's catalog")
             self._require_room(move, Needs(model.weights_bytes, model.activations_bytes))
-            folder = self._folder_of(model)
+            folder = self._sources.folder(model)
             resident = await self._loader.run(lambda: self._engine.load(model, folder, self._show_progress))
             held = Held(model, resident, Place.WARM)
         self._require_room(move, _needs(held))

@@ -1,19 +1,21 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from modelpool.documents import Assignment, Catalog
+from modelpool.documents import REMOTE, Assignment, Catalog, CatalogModel
 from modelpool.errors import DeviceFailed
 from modelpool_worker.engines.protocol import Progress, Resident
 from modelpool_worker.engines.simulated import SimulatedEngine
 from modelpool_worker.residency.budgets import Budget
 from modelpool_worker.residency.keeper import RETRY_FAILED_SECONDS, Keeper
 from modelpool_worker.residency.moves import Place
+from modelpool_worker.sources import Sources
 from modelpool_worker.threads import SerialThread
 from modelpool_worker.timings import Timings
 from support import wait_until
@@ -29,6 +31,7 @@ class Bench:
     clock: FakeClock
     task: asyncio.Task[None]
     loads: list[tuple[str, Place]]
+    sources: Remote
     version: int = 0
     broken: set[str] = field(default_factory=set)
 
@@ -47,6 +50,23 @@ class Bench:
 
 def offered(*names: str, revision: str = "1") -> Catalog:
     return Catalog(pool="p", models=tuple(model(name, revision=revision) for name in names))
+
+
+class Remote(Sources):
+    """Holds some models' files back until the test lets them come."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("/none"), Path("/none"))
+        self.away: set[str] = set()
+        self.may_come = threading.Event()
+
+    def is_here(self, model: CatalogModel) -> bool:
+        return model.name not in self.away
+
+    def fetch(self, model: CatalogModel, progress: Progress) -> None:
+        progress(0.5)
+        self.may_come.wait(10)
+        self.away.remove(model.name)
 
 
 class Engine(SimulatedEngine):
@@ -71,17 +91,18 @@ async def start() -> AsyncIterator[Start]:
 
     def begin(vram: int = 100, host: int = 100) -> Bench:
         broken: set[str] = set()
+        sources = Remote()
         engine, clock, loads = Engine(broken), FakeClock(), list[tuple[str, Place]]()
         keeper = Keeper(
             engine,
             SerialThread("loader"),
-            lambda model: Path("/none"),
+            sources,
             Budget(vram * MEBI, host * MEBI),
             clock,
             changed=lambda: None,
             loaded=lambda name, origin, seconds: loads.append((name, origin)),
         )
-        bench = Bench(keeper, engine, clock, asyncio.create_task(keeper.run()), loads, broken=broken)
+        bench = Bench(keeper, engine, clock, asyncio.create_task(keeper.run()), loads, sources, broken=broken)
         benches.append(bench)
         return bench
 
@@ -120,6 +141,22 @@ async def test_loads_are_timed_by_origin(start: Start) -> None:
     assert measured.cold_to_hot_seconds is not None
     assert measured.warm_to_hot_seconds is not None
     assert measured.weights_bytes == 10 * MEBI
+
+
+async def test_files_that_are_elsewhere_are_fetched_first_and_that_is_no_part_of_the_load_time(start: Start) -> None:
+    bench = start(100, 100)
+    bench.sources.away = {"a"}
+    bench.want("a")
+    await wait_until(lambda: bench.keeper.loading is not None and bench.keeper.loading.progress == 0.5)
+    assert bench.keeper.loading is not None
+    assert bench.keeper.loading.origin == REMOTE
+    bench.clock.seconds += 1000
+    bench.sources.may_come.set()
+    await bench.settled()
+    assert bench.keeper.hot == ("a",)
+    stat = bench.keeper.measured("a").cold_to_hot_seconds
+    assert stat is not None
+    assert stat.mean < 1
 
 
 async def test_a_load_in_two_moves_counts_as_both(start: Start) -> None:
