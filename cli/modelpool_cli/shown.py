@@ -16,12 +16,19 @@ from modelpool_local.exits import CommandFailed, Exit
 
 def print_models(models: Sequence[Mapping[str, Any]], console: Console) -> None:
     """A row for every model on offer."""
-    table = Table("model", "pool", "tasks", "state", "slots", "queued", "ETA", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    several = len({model["pool"] for model in models}) > 1
+    # People copy names: those stay whole, and the rest of a narrow terminal wraps.
+    table.add_column("model", no_wrap=True)
+    if several:
+        table.add_column("pool", overflow="fold")
+    for name in ("tasks", "state", "slots", "queued", "ETA"):
+        table.add_column(name, min_width=len(name), overflow="fold")
     for model in models:
         table.add_row(
             model["id"],
-            model["pool"],
-            ", ".join(model["tasks"]),
+            *([model["pool"]] if several else []),
+            "\n".join(model["tasks"]),
             model["state"],
             str(model["replicas"]),
             str(model["queued"]),

@@ -105,7 +105,7 @@ def summary(job: Job) -> str:
     size = f"{result['width']}×{result['height']}, seed {result['seed']}"
     if job.get("cached"):
         return f"{size}, from the cache"
-    waited, loaded, ran = (durations.get(name, 0) / 1000 for name in ("waited", "loaded", "ran"))
+    waited, loaded, ran = (round(durations.get(name, 0) / 1000, 1) for name in ("waited", "loaded", "ran"))
     loading = f" ({loaded:.1f} s of it loading)" if loaded else ""
     company = f" in a batch of {job['batchSize']}" if (job.get("batchSize") or 1) > 1 else ""
     return f"{size}, waited {waited:.1f} s{loading}, ran {ran:.1f} s{company}"
@@ -140,14 +140,18 @@ def _report(job: Job, out: Path | None, console: Console, as_json: bool, line: s
 
 
 def _format(options: SubmitOptions) -> str | None:
-    if options.format is not None or options.out is None:
+    if options.out is None:
         return options.format
     known = FORMATS.get(options.out.suffix.lower())
-    if known is None:
+    if known is None and options.format is None:
         raise CommandFailed(
             Exit.USAGE, f"{options.out}: the name must end in {', '.join(FORMATS)}, or give --format as well"
         )
-    return known
+    if known is not None and options.format not in (None, known):
+        raise CommandFailed(
+            Exit.USAGE, f"{options.out} would hold {options.format}; give it another ending, or leave --format away"
+        )
+    return known or options.format
 
 
 def _image(options: SubmitOptions) -> dict[str, str] | None:

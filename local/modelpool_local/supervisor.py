@@ -15,6 +15,7 @@ import httpx
 from modelpool.resources.catalog import catalog_of, pool_ref
 from modelpool.resources.spec import ModelPool
 from modelpool_local import readiness
+from modelpool_local.ending import end_in_order
 from modelpool_local.exits import CommandFailed, Exit
 from modelpool_local.fleet import Fleet
 from modelpool_local.lookout import Lookout, connect_when_there
@@ -202,18 +203,15 @@ class Supervisor:
 
     async def _end(self) -> None:
         """Workers finish while API and Redis still serve them and those who wait for results."""
-        for what, end in (
-            ("the operator", self._stop_part("operator")),
-            ("the operator's socket", self._slots.close()),
-            ("the workers", self._fleet.drain()),
-            ("the API", self._stop_part("api")),
-            ("the connection to Redis", self._hang_up()),
-            ("Redis", self._stop_part("redis")),
-        ):
-            try:
-                await end
-            except Exception as error:  # what comes after must still be ended, Redis last of all
-                self._screen.say(f"{what} did not end in good order: {error!r}")
+        steps = (
+            ("the operator", lambda: self._stop_part("operator")),
+            ("the operator's socket", self._slots.close),
+            ("the workers", self._fleet.drain),
+            ("the API", lambda: self._stop_part("api")),
+            ("the connection to Redis", self._hang_up),
+            ("Redis", lambda: self._stop_part("redis")),
+        )
+        await end_in_order(steps, self._screen.say)
         self._screen.say("stopped")
 
     async def _hang_up(self) -> None:

@@ -52,6 +52,13 @@ def test_a_name_without_a_known_ending_needs_a_format() -> None:
     assert caught.value.code is Exit.USAGE
 
 
+def test_a_file_is_not_given_a_name_that_says_another_format() -> None:
+    assert body(out=Path("a.jpg"), format="jpeg")["format"] == "jpeg"
+    with pytest.raises(CommandFailed, match=r"a\.png would hold webp") as caught:
+        body(out=Path("a.png"), format="webp")
+    assert caught.value.code is Exit.USAGE
+
+
 def test_nothing_is_sent_when_the_picture_could_not_be_saved(tmp_path: Path) -> None:
     sent: list[httpx.Request] = []
 
@@ -103,6 +110,7 @@ def test_a_finished_job_is_told_with_where_the_time_went() -> None:
         "batchSize": 4,
     }
     assert summary(job) == "64×64, seed 7, waited 2.5 s (1.5 s of it loading), ran 0.8 s in a batch of 4"
+    assert "loading" not in summary({**job, "durations": {"waited": 40, "loaded": 40, "ran": 800}})
     assert summary({**job, "cached": True}) == "64×64, seed 7, from the cache"
 
 
