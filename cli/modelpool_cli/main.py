@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from modelpool_cli.queue.commands import queue
 from modelpool_local.exits import EXIT_MEANINGS, CommandFailed
 
 if TYPE_CHECKING:
@@ -187,6 +188,9 @@ def version() -> None:
     import modelpool as core
 
     print(f"modelpool {core.__version__}")
+
+
+modelpool.add_command(queue)
 
 
 def main() -> None:

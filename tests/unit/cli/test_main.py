@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from modelpool_cli.main import modelpool
+from modelpool_cli.queue.commands import queue
 from modelpool_local.exits import CommandFailed, Exit
 
 NOBODY = "http://127.0.0.1:1"
@@ -46,6 +47,13 @@ def test_every_command_explains_itself_with_an_example(command: str) -> None:
     shown = CliRunner().invoke(modelpool, [command, "--help"])
     assert shown.exit_code == 0
     assert command == "version" or f"modelpool {command}" in shown.output.partition("Usage:")[2].partition("\n")[2]
+
+
+@pytest.mark.parametrize("command", sorted(queue.commands))
+def test_every_queue_command_explains_itself_with_an_example(command: str) -> None:
+    shown = CliRunner().invoke(modelpool, ["queue", command, "--help"])
+    assert shown.exit_code == 0
+    assert f"modelpool queue {command}" in shown.output.partition("Usage:")[2].partition("\n")[2]
 
 
 def test_the_help_documents_the_exit_codes() -> None:

@@ -1,0 +1,139 @@
+"""`modelpool queue cancel`, `drain` and `retry`."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from modelpool.errors import JobIsFinal, JobNotFound, ModelpoolError
+from modelpool.jobs import JobRecord, JobState, NewJob
+from modelpool.queue.listing import JobSummary
+from modelpool.queue.port import Outcome
+from modelpool.queue.redis import RedisQueue
+from modelpool_cli.queue.looking import Filter, matching
+from modelpool_cli.queue.places import CONNECTIONS, Place
+from modelpool_cli.queue.shown import Shown, counted
+from modelpool_local.exits import CommandFailed, Exit
+
+RETRIED = {JobState.FAILED, JobState.EXPIRED}
+
+
+async def cancel_by_id(place: Place, shown: Shown, *, jobs: Sequence[str]) -> Exit:
+    """Cancel these jobs, one after the other; what cannot be cancelled does not keep the others."""
+    done: list[dict[str, Any]] = []
+    for job in jobs:
+        try:
+            done.append(_ended(await place.queue_of(job).cancel(job)))
+        except (JobNotFound, JobIsFinal) as error:
+            done.append(_refused(job, error, shown))
+    if shown.as_json:
+        shown.json(done)
+    else:
+        for row in done:
+            if "error" not in row:
+                shown.say(f"{row['id']} {row['state']}{', refunded' if row['refunded'] else ''}")
+    return _code(done)
+
+
+async def cancel_matching(place: Place, shown: Shown, *, wanted: Filter, ask: bool) -> Exit:
+    """Cancel all that fit, after a look at how many there are."""
+    found = [job async for _, page in matching(place, wanted) for job in page]
+    if ask and found:
+        _confirm(found)
+    queues = {str(pool): RedisQueue(pool, place.client) for pool in place.pools}
+    # Followers first: each would otherwise be put in its leader's place, only to be cancelled there.
+    found.sort(key=lambda job: job.state is not JobState.FOLLOWING)
+    ended: list[JobRecord] = []
+    for start in range(0, len(found), CONNECTIONS):
+        tried = (queues[job.pool].cancel(job.id) for job in found[start : start + CONNECTIONS])
+        for outcome in await asyncio.gather(*tried, return_exceptions=True):
+            if isinstance(outcome, JobRecord):
+                ended.append(outcome)
+            elif not isinstance(outcome, JobNotFound | JobIsFinal):  # those came to an end by themselves meanwhile
+                raise outcome
+    refunded = sum(_ended(record)["refunded"] for record in ended)
+    if shown.as_json:
+        shown.json(
+            {"found": len(found), "cancelled": len(ended), "refunded": refunded, "jobs": [job.id for job in ended]}
+        )
+    elif not found:
+        shown.say("Nothing to cancel.")
+    else:
+        rest = len(found) - len(ended)
+        ended_otherwise = f"; {rest:,} had ended meanwhile" if rest else ""
+        shown.say(f"Cancelled {counted(len(ended), 'job')}, refunded {refunded:,}{ended_otherwise}.")
+    return Exit.OK
+
+
+async def retry_jobs(place: Place, shown: Shown, *, jobs: Sequence[str]) -> Exit:
+    """Enqueue the same again, for nobody's money."""
+    done: list[dict[str, Any]] = []
+    for job in jobs:
+        try:
+            queue = place.queue_of(job)
+            record = await queue.get(job)
+            if record.state not in RETRIED:
+                raise JobIsFinal(f"job {job} is {record.state}: only failed and expired jobs are retried")
+            enqueued = await queue.enqueue(again(record, secrets.token_urlsafe(16)))
+        except (JobNotFound, JobIsFinal) as error:
+            done.append(_refused(job, error, shown))
+            continue
+        before = enqueued.outcome is Outcome.REPEATED
+        done.append({"id": enqueued.record.id, "of": job, "state": enqueued.record.state, "retriedBefore": before})
+    if shown.as_json:
+        shown.json(done)
+    else:
+        for row in done:
+            if "error" not in row:
+                shown.say(f"{row['id']} {row['state']}{', retried before' if row['retriedBefore'] else ''}")
+    return _code(done)
+
+
+def again(record: JobRecord, token: str) -> NewJob:
+    """A new job with the request of one that has failed. ``token``: 128 random bits, as text."""
+    return NewJob(
+        id=f"{record.id.partition('-')[0]}-{token}",
+        subject=record.subject,
+        lane=record.lane,
+        request=record.request,
+        work=record.work,
+        price=0,
+        digest=record.digest,
+        # Subjects' own keys are hashes: none is like this.
+        idempotency_key=f"retry of {record.id}",
+        fingerprint="",
+    )
+
+
+def _confirm(found: Sequence[JobSummary]) -> None:
+    """:raises CommandFailed: the answer is no, or nobody is there to ask."""
+    models = Counter(f"{job.pool} {job.model}" for job in found)
+    running = sum(job.state is JobState.RUNNING for job in found)
+    listed = ", ".join(f"{count:,} of {model}" for model, count in models.most_common(5))
+    more = ", …" if len(models) > 5 else ""
+    question = f"Cancel {counted(len(found), 'job')} ({listed}{more}{f'; {running:,} running' if running else ''})?"
+    if not sys.stdin.isatty():
+        raise CommandFailed(Exit.USAGE, f"{question} Nobody is here to ask: give --yes")
+    if not click.confirm(question, err=True):
+        raise CommandFailed(Exit.FAILED, "nothing was cancelled")
+
+
+def _ended(record: JobRecord) -> dict[str, Any]:
+    # A cancelled job was refunded unless it ran.
+    refunded = record.charge_id is not None and record.started_at is None
+    return {"id": record.id, "state": record.state, "refunded": refunded}
+
+
+def _refused(job: str, error: ModelpoolError, shown: Shown) -> dict[str, Any]:
+    shown.complain(error.message)
+    return {"id": job, "error": {"code": error.code, "message": error.message}}
+
+
+def _code(done: Sequence[dict[str, Any]]) -> Exit:
+    return Exit.REFUSED if any("error" in row for row in done) else Exit.OK

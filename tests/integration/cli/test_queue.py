@@ -1,0 +1,293 @@
+"""`modelpool queue`: people and scripts look into a real queue and act on it."""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import pytest
+from click.testing import CliRunner, Result
+from redis import Redis
+
+from modelpool.documents import POOLS_KEY
+from modelpool.jobs import JobError, JobRecord, JobState, Lane, NewJob
+from modelpool.queue.connection import connect
+from modelpool.queue.port import FailureKind, HotModel
+from modelpool.queue.redis import RedisQueue
+from modelpool.resources.pool import PoolRef
+from modelpool_cli.main import modelpool
+from modelpool_local.exits import CommandFailed, Exit
+from support import unused_port
+from support.queues import POOL, new_job, new_result
+
+T = TypeVar("T")
+BROKEN = JobError(code="unusable_job", message="The [image] is broken.")
+
+
+class Stage:
+    """A pool in Redis, and the command line in front of it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        with Redis.from_url(url) as client:
+            client.hset(POOLS_KEY, POOL.short_id, str(POOL))
+
+    def act(self, what: Callable[[RedisQueue], Coroutine[Any, Any, T]], pool: PoolRef = POOL) -> T:
+        async def run() -> T:
+            client = await connect(self.url)
+            try:
+                return await what(RedisQueue(pool, client))
+            finally:
+                await client.aclose()
+
+        return asyncio.run(run())
+
+    def put(self, *jobs: NewJob) -> None:
+        async def enqueue(queue: RedisQueue) -> None:
+            for job in jobs:
+                await queue.enqueue(job)
+
+        self.act(enqueue)
+
+    def claim(self, model: str, jobs: int = 1) -> None:
+        self.act(lambda queue: queue.claim("w1", "studio-0", [HotModel(model, jobs)]))
+
+    def fail(self, job: str, *, times: int = 1, kind: FailureKind = FailureKind.FINAL) -> None:
+        async def fail(queue: RedisQueue) -> None:
+            for _ in range(times):
+                batch = await queue.claim("w1", "studio-0", [HotModel("flux", 1)])
+                assert batch is not None
+                assert await queue.fail(batch.lease, job, BROKEN, kind)
+
+        self.act(fail)
+
+    def record(self, job: str) -> JobRecord:
+        return self.act(lambda queue: queue.get(job))
+
+    def refunds(self) -> list[str]:
+        with Redis.from_url(self.url, decode_responses=True) as client:
+            return [fields["charge"] for _, fields in client.xrange(POOL.key("refunds"))]
+
+    def run(self, *arguments: str) -> Result:
+        env = {"MODELPOOL_REDIS_URL": self.url, "COLUMNS": "160"}
+        return CliRunner().invoke(modelpool, ["queue", *arguments], env=env, catch_exceptions=True)
+
+    def json(self, *arguments: str) -> Any:
+        result = self.run(*arguments, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    def failure(self, *arguments: str) -> CommandFailed:
+        error = self.run(*arguments).exception
+        assert isinstance(error, CommandFailed), error
+        assert "\n" not in error.message
+        return error
+
+
+def job_of_pool(*args: Any, **fields: Any) -> NewJob:
+    job = new_job(*args, **fields)
+    return job.model_copy(update={"id": f"{POOL.short_id}-{job.id}"})
+
+
+@pytest.fixture
+def stage(redis_url_any: str) -> Stage:
+    return Stage(redis_url_any)
+
+
+class TestList:
+    def test_jobs_are_counted_by_model_lane_and_state(self, stage: Stage) -> None:
+        same = "d" * 64
+        stage.put(job_of_pool(digest=same, work=2.5), job_of_pool(digest=same), job_of_pool("sdxl", Lane.PAID))
+        stage.put(job_of_pool(work=0.5), job_of_pool(lane=Lane.ANONYMOUS))
+        stage.claim("sdxl")
+        shown = stage.json("ls")
+        counts = {(g["model"], g["lane"], g["state"]): (g["jobs"], g["work"]) for g in shown["groups"]}
+        assert counts == {
+            ("flux", "account", "queued"): (2, 3.0),
+            ("flux", "account", "following"): (1, 1.0),
+            ("flux", "anonymous", "queued"): (1, 1.0),
+            ("sdxl", "paid", "running"): (1, 1.0),
+        }
+        assert shown["complete"]
+        table = stage.run("ls").stdout
+        assert "following" in table
+        assert "on studio-0" in table
+
+    def test_what_ended_well_is_shown_only_when_asked_for(self, stage: Stage) -> None:
+        stage.put(job := job_of_pool())
+        stage.act(lambda queue: queue.cancel(job.id))
+        assert stage.json("ls")["jobs"] == []
+        assert "No such job." in stage.run("ls").stdout
+        for asked in (["--all"], ["--in", "cancelled"]):
+            assert [row["id"] for row in stage.json("ls", *asked)["jobs"]] == [job.id]
+
+    @pytest.mark.parametrize("filters", [["--model", "sdxl"], ["--lane", "paid"], ["--subject", "ann"]])
+    def test_filters_leave_out_the_rest(self, stage: Stage, filters: list[str]) -> None:
+        stage.put(job_of_pool(), wanted := job_of_pool("sdxl", Lane.PAID, subject="ann"))
+        assert [row["id"] for row in stage.json("ls", *filters)["jobs"]] == [wanted.id]
+
+    def test_the_oldest_come_first_up_to_a_limit(self, stage: Stage) -> None:
+        jobs = [job_of_pool() for _ in range(5)]
+        for n, job in enumerate(jobs):
+            stage.put(job)
+            with Redis.from_url(stage.url) as client:  # not all in one millisecond
+                client.hset(POOL.key("job", job.id), "enqueued", 1_700_000_000_000 + n)
+        shown = stage.json("ls", "--limit", "3")
+        assert [row["id"] for row in shown["jobs"]] == [job.id for job in jobs[:3]]
+        assert sum(group["jobs"] for group in shown["groups"]) == 5
+
+    def test_a_scan_that_stops_early_says_so(self, stage: Stage) -> None:
+        stage.put(*[job_of_pool() for _ in range(3)])
+        assert not stage.json("ls", "--scan", "2")["complete"]
+        assert "raise --scan" in stage.run("ls", "--scan", "2").stdout
+
+
+class TestShow:
+    def test_a_failed_job_tells_how_each_attempt_failed(self, stage: Stage) -> None:
+        stage.put(job := job_of_pool())
+        stage.fail(job.id, times=3, kind=FailureKind.RETRY)
+        shown = stage.json("show", job.id)
+        assert (shown["state"], shown["attempts"], shown["error"]["code"]) == ("failed", 3, "unusable_job")
+        assert [failure["slot"] for failure in shown["failures"]] == ["studio-0", "studio-0"]
+        table = stage.run("show", job.id).stdout
+        assert table.count("unusable_job: The [image] is broken.") == 3
+
+    def test_a_waiting_job_has_its_place_in_the_line(self, stage: Stage) -> None:
+        stage.put(job_of_pool(), job := job_of_pool())
+        assert stage.json("show", job.id)["position"] == 1
+        assert "1 job ahead" in stage.run("show", job.id).stdout
+
+    def test_an_unknown_id_and_one_of_another_pool_are_told_apart(self, stage: Stage) -> None:
+        unknown = stage.failure("show", f"{POOL.short_id}-nothing")
+        assert (unknown.code, "There is no job" in unknown.message) == (Exit.REFUSED, True)
+        elsewhere = stage.failure("show", "otherpoo-1")
+        assert elsewhere.code is Exit.REFUSED
+        assert f"ids of default/studio ({POOL.short_id}-…) begin so" in elsewhere.message
+
+
+class TestCancel:
+    def test_waiting_jobs_are_refunded_and_running_ones_are_not(self, stage: Stage) -> None:
+        stage.put(running := job_of_pool(), waiting := job_of_pool())
+        stage.claim("flux")
+        result = stage.run("cancel", running.id, waiting.id)
+        assert result.stdout.splitlines() == [f"{running.id} cancelled", f"{waiting.id} cancelled, refunded"]
+        assert stage.refunds() == [waiting.charge_id]
+
+    def test_what_cannot_be_cancelled_does_not_keep_the_others(self, stage: Stage) -> None:
+        stage.put(ended := job_of_pool(), job := job_of_pool())
+        stage.fail(ended.id)
+        result = stage.run("cancel", ended.id, f"{POOL.short_id}-nothing", job.id)
+        assert result.exit_code == Exit.REFUSED
+        assert result.stdout == f"{job.id} cancelled, refunded\n"
+        assert [line.startswith("modelpool: ") for line in result.stderr.splitlines()] == [True, True]
+
+    def test_a_filter_cancels_what_waits_and_leaves_what_runs(self, stage: Stage) -> None:
+        same = "d" * 64
+        jobs = [job_of_pool(subject="ann", digest=same) for _ in range(3)]
+        stage.put(running := job_of_pool(subject="ann"))
+        stage.claim("flux")
+        stage.put(*jobs, other := job_of_pool(subject="bob"))
+        answer = stage.json("cancel", "--subject", "ann", "--yes")
+        assert (answer["cancelled"], answer["refunded"]) == (3, 3)
+        assert sorted(stage.refunds()) == sorted(job.charge_id or "" for job in jobs)
+        assert stage.record(running.id).state is JobState.RUNNING
+        assert stage.record(other.id).state is JobState.QUEUED
+        assert stage.json("cancel", "--subject", "ann", "--running", "--yes")["cancelled"] == 1
+
+    def test_many_are_cancelled_only_when_somebody_agrees(self, stage: Stage) -> None:
+        stage.put(job := job_of_pool())
+        refused = stage.failure("cancel", "--model", "flux")
+        assert refused.code is Exit.USAGE
+        assert refused.message == "Cancel 1 job (1 of default/studio flux)? Nobody is here to ask: give --yes"
+        assert stage.record(job.id).state is JobState.QUEUED
+
+    @pytest.mark.parametrize("arguments", [[], ["ID", "--model", "m"], ["ID", "--running"]])
+    def test_ids_and_filters_do_not_mix(self, stage: Stage, arguments: list[str]) -> None:
+        assert stage.run("cancel", *arguments).exit_code == Exit.USAGE
+
+
+class TestDrain:
+    def test_all_that_waits_is_cancelled_and_refunded(self, stage: Stage) -> None:
+        stage.put(running := job_of_pool())
+        stage.claim("flux")
+        stage.put(job_of_pool(), job_of_pool("sdxl"), job_of_pool(lane=Lane.PAID))
+        assert stage.run("drain", "--yes").stdout == "Cancelled 3 jobs, refunded 3.\n"
+        assert stage.run("drain", "--yes").stdout == "Nothing to cancel.\n"
+        assert stage.record(running.id).state is JobState.RUNNING
+
+    def test_of_one_lane_only_if_so_asked(self, stage: Stage) -> None:
+        stage.put(gone := job_of_pool(lane=Lane.ANONYMOUS), stays := job_of_pool())
+        assert stage.json("drain", "--lane", "anonymous", "--yes")["jobs"] == [gone.id]
+        assert stage.record(stays.id).state is JobState.QUEUED
+
+
+class TestRetry:
+    def test_a_failed_job_comes_again_as_a_new_one_that_charges_nobody(self, stage: Stage) -> None:
+        stage.put(dead := job_of_pool(lane=Lane.PAID, subject="ann", work=2.5, price=5))
+        stage.fail(dead.id)
+        assert stage.refunds() == [dead.charge_id]
+        (answer,) = stage.json("retry", dead.id)
+        record = stage.record(answer["id"])
+        assert (record.state, record.request, record.subject) == (JobState.QUEUED, dead.request, "ann")
+        assert (record.lane, record.work, record.price, record.charge_id) == (Lane.PAID, 2.5, 0, None)
+        assert stage.record(dead.id).state is JobState.FAILED
+        assert stage.json("cancel", answer["id"]) == [{"id": answer["id"], "state": "cancelled", "refunded": False}]
+        assert stage.refunds() == [dead.charge_id]
+
+    def test_the_same_job_retried_twice_is_one_new_job(self, stage: Stage) -> None:
+        stage.put(dead := job_of_pool())
+        stage.fail(dead.id)
+        first, second = (stage.run("retry", dead.id).stdout for _ in range(2))
+        assert second == first.replace("queued\n", "queued, retried before\n")
+
+    def test_a_job_that_did_not_fail_is_refused(self, stage: Stage) -> None:
+        stage.put(job := job_of_pool())
+        result = stage.run("retry", job.id)
+        assert result.exit_code == Exit.REFUSED
+        assert result.stderr == f"modelpool: job {job.id} is queued: only failed and expired jobs are retried\n"
+
+
+class TestWhereTheQueueIs:
+    def test_redis_away_is_one_line(self, stage: Stage) -> None:
+        error = stage.failure("ls", "--redis-url", f"redis://127.0.0.1:{unused_port()}/0")
+        assert error.code is Exit.UNREACHABLE
+        assert "Redis cannot be reached" in error.message
+
+    def test_what_is_no_redis_url_is_a_wrong_command_line(self, stage: Stage) -> None:
+        assert stage.failure("ls", "--redis-url", "nonsense").code is Exit.USAGE
+
+    def test_a_pool_that_is_not_there_is_named_with_those_that_are(self, stage: Stage) -> None:
+        error = stage.failure("ls", "--pool", "team/other")
+        assert (error.code, error.message) == (
+            Exit.REFUSED,
+            "there is no pool team/other in this Redis; known: default/studio",
+        )
+
+    def test_a_redis_without_pools_says_so(self, stage: Stage) -> None:
+        with Redis.from_url(stage.url) as client:
+            client.flushall()
+        assert "no pool is known in this Redis" in stage.failure("ls").message
+
+    def test_a_pool_that_is_offered_no_more_can_be_named(self, stage: Stage) -> None:
+        stage.put(job := job_of_pool())
+        with Redis.from_url(stage.url) as client:
+            client.delete(POOLS_KEY)
+        assert [row["id"] for row in stage.json("ls", "--pool", "studio")["jobs"]] == [job.id]
+
+    def test_without_a_url_it_is_that_of_the_running_pool(self, stage: Stage, tmp_path: Any) -> None:
+        (tmp_path / "up.json").write_text(json.dumps({"url": "", "redisUrl": stage.url}))
+        stage.put(job := job_of_pool())
+        result = CliRunner().invoke(modelpool, ["queue", "ls", "--json", "--state", str(tmp_path)])
+        assert [row["id"] for row in json.loads(result.stdout)["jobs"]] == [job.id]
+
+
+def test_a_finished_job_shows_where_its_result_lies(stage: Stage) -> None:
+    stage.put(job := job_of_pool())
+
+    async def finish(queue: RedisQueue) -> None:
+        batch = await queue.claim("w1", "studio-0", [HotModel("flux", 1)])
+        assert batch is not None
+        await queue.finish(batch.lease, job.id, new_result(key="results/x.png"))
+
+    stage.act(finish)
+    assert "results/x.png" in stage.run("show", job.id).stdout
