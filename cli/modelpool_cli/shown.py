@@ -22,7 +22,8 @@ def print_models(models: Sequence[Mapping[str, Any]], console: Console) -> None:
     table.add_column("model", no_wrap=True)
     if several:
         table.add_column("pool", overflow="fold")
-    for name in ("tasks", "state", "slots", "queued", "ETA"):
+    table.add_column("tasks", no_wrap=True)
+    for name in ("state", "slots", "queued", "ETA"):
         table.add_column(name, min_width=len(name), overflow="fold")
     for model in models:
         table.add_row(
