@@ -123,7 +123,7 @@ class Supervisor:
         if options.api_keys is not None:
             api += ["--api-keys", str(options.api_keys.absolute())]
         operator = [
-            *(sys.executable, "-m", "modelpool_operator"),
+            *(sys.executable, "-m", "modelpool_operator", "local"),
             *("--pool-file", str(options.pool_file.absolute())),
             *("--redis-url", self._redis_url),
             *("--runtime-socket", str(self._slots.path)),

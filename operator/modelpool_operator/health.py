@@ -1,9 +1,9 @@
-"""``/healthz`` and ``/metrics`` on one port, without a web framework: the operator starts in well under a second."""
+"""``/healthz``, ``/readyz`` and ``/metrics`` on one port, without a web framework: the operator starts in well under a second."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -13,13 +13,13 @@ _TEXT = "text/plain; charset=utf-8"
 
 
 async def serve_health(
-    host: str, port: int, registry: CollectorRegistry, unhealthy: Callable[[], str | None]
+    host: str, port: int, registry: CollectorRegistry, probes: Mapping[str, Callable[[], str | None]]
 ) -> asyncio.Server:
-    """Listen on ``host:port``. ``unhealthy`` gives the sentence to answer with 503, or None."""
+    """Listen on ``host:port``. A probe, by its path, gives the sentence to answer with 503, or None."""
 
     def answer(path: str) -> tuple[str, str, bytes]:
-        if path == "/healthz":
-            sentence = unhealthy()
+        if path in probes:
+            sentence = probes[path]()
             return (
                 ("200 OK", _TEXT, b"ok\n")
                 if sentence is None
@@ -27,7 +27,7 @@ async def serve_health(
             )
         if path == "/metrics":
             return "200 OK", CONTENT_TYPE_LATEST, generate_latest(registry)
-        return "404 Not Found", _TEXT, b"there is /healthz and /metrics\n"
+        return "404 Not Found", _TEXT, b"there is /healthz, /readyz and /metrics\n"
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

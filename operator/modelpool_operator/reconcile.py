@@ -24,7 +24,7 @@ from modelpool_operator.history import History
 from modelpool_operator.notices import Notices
 from modelpool_operator.observe import Observation, snapshot_of
 from modelpool_operator.planner import Move, Plan, Snapshot, plan
-from modelpool_operator.pool_file import PoolFile
+from modelpool_operator.sources.port import PoolSource
 from modelpool_operator.status import Account, Trouble, status_of
 from modelpool_operator.workers import Workers
 
@@ -46,7 +46,7 @@ AWAY_SECONDS = 1.0
 class Parts:
     """What the loop works with. ``now`` gives Unix milliseconds."""
 
-    file: PoolFile
+    source: PoolSource
     board: Board
     queue: Queue
     demand: DemandSource
@@ -60,7 +60,7 @@ class Reconciler:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._name = str(pool_ref(parts.file.pool))
+        self._name = str(pool_ref(parts.source.pool))
         self._notices = Notices(parts.board)
         self._history = History()
         self._epoch = 0
@@ -84,7 +84,7 @@ class Reconciler:
         log.info("in charge", extra={"epoch": self._epoch})
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
-            group.create_task(self._parts.workers.run(self._epoch, lambda: self._parts.file.pool, self._wake.set))
+            group.create_task(self._parts.workers.run(self._epoch, lambda: self._parts.source.pool, self._wake.set))
             group.create_task(self._rounds())
 
     def unhealthy(self) -> str | None:
@@ -148,9 +148,9 @@ class Reconciler:
         :raises QueueUnavailable: Redis is away.
         """
         started = time.perf_counter()
-        if self._parts.file.refresh():
-            self._tell_of_file()
-        pool = self._parts.file.pool
+        if self._parts.source.refresh():
+            self._tell_of_source()
+        pool = self._parts.source.pool
         seen = await self._observe()
         if self._settled and len(seen.assignments) < len(self._slots()):
             log.warning("Redis has lost documents; they are published again")
@@ -164,7 +164,7 @@ class Reconciler:
         self._settled = True
         self._tell_of_waiting(planned)
         self._note(snapshot, planned)
-        trouble = Trouble(self._parts.file.problem, self._parts.workers.trouble, self._demand_trouble)
+        trouble = Trouble(self._parts.source.problem, self._parts.workers.trouble, self._demand_trouble)
         account = Account(pool, self._epoch, seen, snapshot, planned, trouble)
         status = status_of(account, self._notices.latest)
         owed = await self._notices.tell(status, int(pool.spec.rebalance.interval_seconds * 1000))
@@ -175,7 +175,7 @@ class Reconciler:
     async def _observe(self) -> Observation:
         board, slots = self._parts.board, self._slots()
         now = self._parts.now()
-        interval = self._parts.file.pool.spec.rebalance.interval_seconds * 1000
+        interval = self._parts.source.pool.spec.rebalance.interval_seconds * 1000
         if self._demand_at is None or now - self._demand_at >= interval:
             await self._read_demand(now)
         heartbeats, assignments, depths = await asyncio.gather(
@@ -186,7 +186,7 @@ class Reconciler:
     async def _read_demand(self, now: int) -> None:
         """The last figures stay in force while the source is away."""
         try:
-            self._demand = await self._parts.demand.read(now, self._parts.file.pool.spec.rebalance.window_seconds)
+            self._demand = await self._parts.demand.read(now, self._parts.source.pool.spec.rebalance.window_seconds)
             self._demand_trouble = None
         except Unavailable as error:
             self._demand_trouble = error.message
@@ -204,7 +204,7 @@ class Reconciler:
         return min(SOON_SECONDS, rest) if any(model.queued for model in snapshot.models) else rest
 
     def _slots(self) -> list[str]:
-        pool = self._parts.file.pool
+        pool = self._parts.source.pool
         return [slot_name(pool.metadata.name, tier.name, i) for tier in pool.spec.tiers for i in range(tier.slots)]
 
     # --- telling --------------------------------------------------------------------------------------------------
@@ -245,11 +245,11 @@ class Reconciler:
                 log.log(logging.INFO if held.demanded else logging.DEBUG, held.sentence, extra=extra)
         self._told = told
 
-    def _tell_of_file(self) -> None:
-        file = self._parts.file
-        if file.problem is not None:
-            log.error("the pool file's last change is not in force", extra={"reason": file.problem})
+    def _tell_of_source(self) -> None:
+        source = self._parts.source
+        if source.problem is not None:
+            log.error("the pool's last change is not in force", extra={"reason": source.problem})
         else:
-            log.info("the pool has changed", extra={"generation": file.pool.metadata.generation})
+            log.info("the pool has changed", extra={"generation": source.pool.metadata.generation})
             self._settled = False
             self._parts.workers.changed()

@@ -25,7 +25,7 @@ RECENT_MS = 300_000
 class Trouble:
     """What is wrong around the operator itself, one sentence each."""
 
-    pool_file: str | None = None
+    spec: str | None = None
     runtime: str | None = None
     demand: str | None = None
 
@@ -244,8 +244,8 @@ def _troubles(
     account: Account, gpus: tuple[GpuStatus, ...], models: tuple[ModelStatus, ...]
 ) -> Iterator[tuple[bool, str, str]]:
     """In the order in which somebody should look at them."""
-    if account.trouble.pool_file is not None:
-        yield True, "InvalidSpec", f"The last change is not in force: {account.trouble.pool_file}"
+    if account.trouble.spec is not None:
+        yield True, "InvalidSpec", f"The last change is not in force: {account.trouble.spec}"
     if account.trouble.runtime is not None:
         yield True, "RuntimeUnavailable", account.trouble.runtime
     for gpu in gpus:

@@ -18,8 +18,8 @@ from modelpool.resources.catalog import slots_of
 from modelpool.resources.pool import PoolRef
 from modelpool.resources.spec import Task
 from modelpool_operator.demand.counters import CounterDemand
-from modelpool_operator.pool_file import PoolFile
 from modelpool_operator.reconcile import Parts, Reconciler
+from modelpool_operator.sources.file import PoolFile
 from modelpool_operator.workers import Workers
 from support.fake_slots import FakeRuntime, FakeWorker
 
@@ -82,7 +82,7 @@ class Stage:
         """One operator process, in effect; ends with the block."""
         self.reconciler = Reconciler(
             Parts(
-                file=PoolFile(self.file),
+                source=PoolFile(self.file),
                 board=Board(POOL, self.client),
                 queue=self.queue,
                 demand=CounterDemand(self.queue),

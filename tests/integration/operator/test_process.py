@@ -15,7 +15,7 @@ from support.operator_stage import Stage
 @asynccontextmanager
 async def process(stage: Stage, redis_url: str, *more: str) -> AsyncIterator[asyncio.subprocess.Process]:
     started = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "modelpool_operator"),
+        *(sys.executable, "-m", "modelpool_operator", "local"),
         *("--pool-file", str(stage.file)),
         *("--redis-url", redis_url),
         *("--runtime-socket", str(stage.file.with_suffix(".sock"))),
@@ -39,7 +39,7 @@ async def ended(started: asyncio.subprocess.Process) -> tuple[int | None, str]:
 
 async def test_it_serves_health_and_metrics_and_ends_in_order(stage: Stage, redis_url: str) -> None:
     port = unused_port()
-    async with process(stage, redis_url, "--metrics-port", str(port)) as operator:
+    async with process(stage, redis_url, "--listen-port", str(port)) as operator:
         await wait_until(stage.is_condition("Degraded", "True", "RuntimeUnavailable"))
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
             assert (await http.get("/healthz")).status_code == 200

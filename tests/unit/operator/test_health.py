@@ -30,14 +30,14 @@ async def ask(port: int, line: bytes) -> bytes:
 async def test_health_and_metrics(line: bytes, sick: str | None, status: bytes, body: bytes) -> None:
     registry = CollectorRegistry()
     OperatorMetrics(registry).moves.labels("p", "Fill").inc()
-    async with await serve_health("127.0.0.1", 0, registry, lambda: sick) as server:
+    async with await serve_health("127.0.0.1", 0, registry, {"/healthz": lambda: sick}) as server:
         answer = await ask(server.sockets[0].getsockname()[1], line)
     assert answer.startswith(b"HTTP/1.1 " + status)
     assert body in answer
 
 
 async def test_who_never_finishes_asking_is_let_go() -> None:
-    async with await serve_health("127.0.0.1", 0, CollectorRegistry(), lambda: None) as server:
+    async with await serve_health("127.0.0.1", 0, CollectorRegistry(), {"/healthz": lambda: None}) as server:
         port = server.sockets[0].getsockname()[1]
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /hea")

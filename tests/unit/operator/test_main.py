@@ -28,8 +28,8 @@ def test_it_starts_with_torch_blocked() -> None:
 
 
 def test_help_names_every_option() -> None:
-    shown = python("-m", "modelpool_operator", "--help").stdout
-    for option in ("--pool-file", "--redis-url", "--runtime-socket", "--metrics-port"):
+    shown = python("-m", "modelpool_operator", "local", "--help").stdout
+    for option in ("--pool-file", "--redis-url", "--runtime-socket", "--listen-port"):
         assert option in shown
 
 
@@ -39,6 +39,7 @@ def test_a_pool_that_cannot_work_is_one_line_and_an_exit_code(
     path = tmp_path / "pool.yaml"
     path.write_text("kind: ModelPool\n")
     options = [
+        "local",
         "--pool-file",
         str(path),
         "--redis-url",

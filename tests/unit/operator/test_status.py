@@ -246,7 +246,7 @@ def test_a_busy_slot_is_as_ready_as_an_idle_one() -> None:
 @pytest.mark.parametrize(
     ("trouble", "kind", "reason"),
     [
-        (Trouble(pool_file="pool.yaml: is empty"), "Degraded", "InvalidSpec"),
+        (Trouble(spec="pool.yaml: is empty"), "Degraded", "InvalidSpec"),
         (Trouble(runtime="the supervisor is away"), "Degraded", "RuntimeUnavailable"),
         (Trouble(demand="Prometheus is away"), "DemandSourceAvailable", "Unavailable"),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelpool.errors import InvalidSpec
-from modelpool_operator.pool_file import PoolFile
+from modelpool_operator.sources.file import PoolFile
 from support.operator_stage import POOL_FILE
 
 

@@ -19,6 +19,8 @@ class PoolFile:
         self.path = path
         self.problem: str | None = None
         """What is wrong with the file as it stands, in one line."""
+        self.epoch = 0
+        """A file keeps no epoch."""
         self._stamp = self._look()
         self.pool: ModelPool = load_pool(path)
 

@@ -1,0 +1,1 @@
+"""Where a pool is written down: a file, or a custom resource."""
