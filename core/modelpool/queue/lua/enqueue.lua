@@ -46,17 +46,7 @@ tell(job)
 if cached then return {'cached', id, now, cached} end
 
 if leader then
-  add(key('followers', job.line, leader.id), job.tag, member(job), ttl)
-  keep(flight(job), ttl)
-  add(key('due'), job.deadline, id, ttl)
-  -- The leader waits where the first of them all would.
-  local line, tag = leader.line, tonumber(leader.tag)
-  if (job.line == line and job.tag < tag) or (job.line == 'paid' and line == 'free') then
-    local waits = leader.state == 'queued'
-    if waits then leave({leader}) end
-    change(leader, {line = job.line, tag = job.tag})
-    if waits then enter(leader) end
-  end
+  join(leader, job)
   return {'joined', id, now, ahead(leader), leader.id}
 end
 

@@ -69,14 +69,17 @@ local function count(job, what, amount) call('HINCRBY', key('tally'), job.model 
 
 local function milliseconds(seconds) return math.floor(seconds * 1000 + 0.5) end
 
--- Stand in line. A lone job is in no batch set, so nobody takes it along.
+-- Where a queued job stands. A lone job is in no batch set, so nobody takes it along.
+local function places(job)
+  local line = key('line', job.line, job.model)
+  if job.solo == '1' then return {line} end
+  return {line, key('batch', job.line, job.key), key('shape', job.line, job.shape)}
+end
+
+-- Stand in line.
 local function enter(job)
   local ttl = ttl_of(job)
-  add(key('line', job.line, job.model), job.tag, member(job), ttl)
-  if job.solo ~= '1' then
-    add(key('batch', job.line, job.key), job.tag, member(job), ttl)
-    add(key('shape', job.line, job.shape), job.tag, member(job), ttl)
-  end
+  for _, place in ipairs(places(job)) do add(place, job.tag, member(job), ttl) end
   count(job, job.lane, 1)
   count(job, 'work', milliseconds(job.work))
   keep(key('tally'), ttl)
@@ -87,15 +90,10 @@ end
 -- Step out of line, a whole batch in few calls: all members are of one model.
 local function leave(jobs)
   local gone, counts = {}, {work = 0}
-  local function drop(name, job)
-    gone[name] = gone[name] or {}
-    table.insert(gone[name], member(job))
-  end
   for _, job in ipairs(jobs) do
-    drop(key('line', job.line, job.model), job)
-    if job.solo ~= '1' then
-      drop(key('batch', job.line, job.key), job)
-      drop(key('shape', job.line, job.shape), job)
+    for _, place in ipairs(places(job)) do
+      gone[place] = gone[place] or {}
+      table.insert(gone[place], member(job))
     end
     counts[job.lane] = (counts[job.lane] or 0) - 1
     counts.work = counts.work - milliseconds(job.work)
@@ -120,6 +118,21 @@ local function bill(job)
   local debt = key('debt', job.line, job.subject)
   call('SET', debt, string.format('%.17g', job.tag + job.work / WEIGHT[job.lane]), 'KEEPTTL')
   keep(debt, ttl_of(job) - RECORD_MS)
+end
+
+-- Follow a leader, which waits where the first of them all would.
+local function join(leader, job)
+  local ttl = ttl_of(job)
+  add(key('followers', job.line, leader.id), job.tag, member(job), ttl)
+  keep(flight(job), ttl)
+  add(key('due'), job.deadline, job.id, ttl)
+  local line, tag = leader.line, tonumber(leader.tag)
+  if (job.line == line and tonumber(job.tag) < tag) or (job.line == 'paid' and line == 'free') then
+    local waits = leader.state == 'queued'
+    if waits then leave({leader}) end
+    change(leader, {line = job.line, tag = job.tag})
+    if waits then enter(leader) end
+  end
 end
 
 local function demand(model)
