@@ -126,6 +126,21 @@ class SlotFailure(Document):
     model: str | None = None
 
 
+class Spent(Document):
+    """Seconds of a slot's last hour by activity, and the pictures and videos delivered in it."""
+
+    generate: float = 0.0
+    load: float = 0.0
+    idle: float = 0.0
+    failed: float = 0.0
+    generations: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """All of them: what has to be paid for."""
+        return self.generate + self.load + self.idle + self.failed
+
+
 class Heartbeat(Document):
     """What one worker reports of its slot, every 2 s and at every change of substance."""
 
@@ -152,6 +167,7 @@ class Heartbeat(Document):
     """Base URL of the worker's health and metrics endpoint."""
     rss_bytes: int = 0
     vram_used_bytes: int = 0
+    spent: Spent = Field(default_factory=Spent)
     started_at: int = 0
     at: int = 0
     progress_at: int = 0

@@ -93,13 +93,20 @@ def model_rows(view: View) -> list[ModelRow]:
 def render(view: View) -> RenderableType:
     """Two tables, slots and models."""
     slots = _table("slot", "holds", "state", "batch", "since", "restarts")
-    slots.title = f"pool {view.catalog.pool}"
+    slots.title = f"pool {view.catalog.pool}{_price(view.status)}"
     for row in slot_rows(view):
         slots.add_row(*(_plain(cell) for cell in row))
     models = _table("model", "tier", "hot on", "queued", "running", "per minute", "ETA")
     for model in model_rows(view):
         models.add_row(*(_plain(cell) for cell in model))
     return Group(slots, models)
+
+
+def _price(status: ModelPoolStatus | None) -> str:
+    cost = status.cost if status is not None else None
+    if cost is None or cost.per_generation_usd is None or cost.useful_share is None:
+        return ""
+    return f" · ${cost.per_generation_usd} a generation, GPUs {cost.useful_share:.0%} useful in the last hour"
 
 
 def summary(view: View) -> str:

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from modelpool.documents import REMOTE
 from modelpool.resources.quantity import format_bytes
 from modelpool.resources.spec import ModelPool, Policy
-from modelpool.resources.status import Condition, GpuStatus, ModelPoolStatus, ModelState, ModelStatus
+from modelpool.resources.status import Condition, CostStatus, GpuStatus, ModelPoolStatus, ModelState, ModelStatus
 from modelpool.slots import SlotPhase
+from modelpool_operator.cost import cost_of
 from modelpool_operator.observe import Observation
 from modelpool_operator.planner import Action, HeldReason, ModelFacts, Plan, SlotFacts, Snapshot
 
@@ -56,8 +57,18 @@ def status_of(account: Account, previous: ModelPoolStatus | None) -> ModelPoolSt
         conditions=_conditions(account, gpus, models, previous),
         gpus=gpus,
         models=models,
+        cost=_cost(account, previous),
         updated_at=account.seen.now,
     )
+
+
+def _cost(account: Account, previous: ModelPoolStatus | None) -> CostStatus | None:
+    """Over the last hour in which there was anything to do: a price that rises all night is no news."""
+    known = previous.cost if previous is not None else None
+    if known is not None and not any(depth.queued or depth.running for depth in account.seen.depths.values()):
+        return known
+    spent = [heartbeat.spent for heartbeat in account.seen.heartbeats.values()]
+    return cost_of(spent, account.pool.spec.cost.gpu_hour_usd) or known
 
 
 # --- slots --------------------------------------------------------------------------------------------------------

@@ -62,10 +62,7 @@ class Worker:
         self._registry = CollectorRegistry()
         self.metrics = WorkerMetrics(self._registry)
         self.slot = Slot(config.slot, engine, clock)
-        self.activity = Activity(
-            clock.monotonic,
-            lambda name, seconds: self.metrics.gpu_seconds.labels(config.pool, config.slot, name).inc(seconds),
-        )
+        self.activity = Activity(clock.monotonic, self._spent)
         self._threads = {name: SerialThread(name, dependencies.thread_start) for name in ("engine", "loader", "files")}
         self.keeper = Keeper(
             engine,
@@ -159,6 +156,10 @@ class Worker:
             self.metrics.slot_weights.labels(*labels, place.value).set(keeper.weights(place))
         self.pulse.changed()
         self.loop.wake()
+
+    def _spent(self, activity: str, seconds: float) -> None:
+        self.metrics.gpu_seconds.labels(self._config.pool, self._config.slot, activity).inc(seconds)
+        self.slot.ledger.spend(activity, seconds)
 
     def _loaded(self, model: str, origin: Place, seconds: float) -> None:
         self.metrics.load_seconds.labels(self._config.pool, model, origin.value).observe(seconds)

@@ -11,6 +11,7 @@ from modelpool.errors import EngineError
 from modelpool_worker.batching import BatchSizes
 from modelpool_worker.clock import Clock
 from modelpool_worker.engines.protocol import Engine
+from modelpool_worker.ledger import Ledger
 from modelpool_worker.measuring import Running
 from modelpool_worker.residency.keeper import Keeper
 
@@ -34,6 +35,7 @@ class Slot:
         self.batch: RunningBatch | None = None
         self.error: SlotFailure | None = None
         self.keeper: Keeper | None = None
+        self.ledger = Ledger(clock.monotonic)
         self._engine = engine
         self._clock = clock
         self._started_ms = clock.now_ms()
@@ -85,6 +87,7 @@ class Slot:
             http=self.http,
             rss_bytes=resident_bytes(),
             vram_used_bytes=self._engine.device_memory_used(),
+            spent=self.ledger.spent(),
             started_at=self._started_ms,
             at=self._clock.now_ms(),
             progress_at=self._moved_ms if self.batch else self._clock.now_ms(),

@@ -8,7 +8,7 @@ from modelpool.documents import Heartbeat, Loading, RunningBatch, SlotFailure
 from modelpool.queue.port import ModelDepth
 from modelpool.resources.catalog import catalog_of
 from modelpool.resources.load import load_pool
-from modelpool.resources.status import GpuStatus, ModelPoolStatus, ModelState, ModelStatus
+from modelpool.resources.status import CostStatus, GpuStatus, ModelPoolStatus, ModelState, ModelStatus
 from modelpool.slots import ObservedSlot, SlotPhase
 from modelpool_local import readiness
 from modelpool_local.table import View, duration, model_rows, render, slot_rows, summary
@@ -113,6 +113,16 @@ def test_the_tables_render_text_as_it_is() -> None:
     text = console.export_text()
     assert reason in text
     assert "shapes-mosaic" in text
+
+
+def test_the_title_says_what_a_generation_costs_once_that_is_known() -> None:
+    console = Console(width=160, file=io.StringIO(), record=True)
+    status = ModelPoolStatus(cost=CostStatus(per_generation_usd="0.0031", useful_share=0.42))
+    console.print(render(replace(view(), status=status)))
+    console.print(render(view()))
+    known, unknown = console.export_text().split("pool default/studio")[1:]
+    assert "$0.0031 a generation, GPUs 42% useful in the last hour" in known
+    assert "$" not in unknown
 
 
 def test_the_summary_is_one_line() -> None:

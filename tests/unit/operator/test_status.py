@@ -4,7 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from modelpool.documents import REMOTE, Assignment, Heartbeat, Loading, MeasuredModel, RunningBatch, SlotFailure, Stat
+from modelpool.documents import (
+    REMOTE,
+    Assignment,
+    Heartbeat,
+    Loading,
+    MeasuredModel,
+    RunningBatch,
+    SlotFailure,
+    Spent,
+    Stat,
+)
 from modelpool.jobs import Lane
 from modelpool.queue.port import ModelDepth
 from modelpool.resources.load import parse_pool
@@ -255,3 +265,18 @@ def test_trouble_around_the_operator_is_told(trouble: Trouble, kind: str, reason
     status = told(seen(), trouble)
     assert condition(status, kind)[0] == reason
     assert condition(status, "Ready")[0] == "Serving"
+
+
+def test_the_price_of_a_generation_stands_still_while_nobody_asks() -> None:
+    made = Spent(generate=1800, idle=1800, generations=10)
+    traffic = replace(
+        seen(primary_0=beat("studio-primary-0", ("flat",), spent=made)),
+        depths={"flat": ModelDepth(queued=1, queued_work=1.0)},
+    )
+    first = told(traffic)
+    assert first.cost is not None
+    assert first.cost.useful_share == 0.5
+    assert first.cost.per_generation_usd == "0.025"
+    later = beat("studio-primary-0", ("flat",), spent=Spent(idle=3600))
+    assert told(seen(primary_0=later), previous=first).cost == first.cost
+    assert told(seen(primary_0=later)).cost is None
