@@ -1,7 +1,7 @@
 # `make help` lists what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format lock train-demo-models check-demo-models bench-latency bench-planner clean distclean
+.PHONY: help setup demo up test check format lock train-demo-models check-demo-models chaos bench-latency bench-planner clean distclean
 
 BIN := .venv/bin
 
@@ -34,6 +34,9 @@ train-demo-models: setup ## Train the demo models (about 90 minutes on 2 cores; 
 
 check-demo-models: setup ## Measure how well the demo models obey their prompts
 	$(BIN)/python -m modelpool_training check
+
+chaos: setup ## Kill worker, API, operator and Redis with kill -9 under 200 jobs, on the example pool and its real models, too
+	CHAOS=1 scripts/test tests/integration/local/test_kill_nine.py $(PYTEST)
 
 bench-latency: setup ## Measure the overhead per job and the time to a result at 70 % load
 	PYTHONPATH=tests $(BIN)/python tests/bench/latency.py

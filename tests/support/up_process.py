@@ -1,4 +1,4 @@
-"""A real `modelpool up` as a child process of a test, with the simulated engine."""
+"""A real `modelpool up` as a child process of a test, with the simulated engine unless it is told otherwise."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ PARTS = {
 
 
 class UpProcess:
-    """Use as a context manager: what is left of it at the end is killed."""
+    """Use as a context manager: what is left of it at the end is killed. Without ``timings`` the models are real."""
 
-    def __init__(self, pool_file: Path, folder: Path, *, timings: str = "", more: Sequence[str] = ()) -> None:
+    def __init__(self, pool_file: Path, folder: Path, *, timings: str | None = "", more: Sequence[str] = ()) -> None:
         self.pool_file = pool_file
         self.state = folder / "state"
         self.port = unused_port()
@@ -42,7 +42,7 @@ class UpProcess:
             *("-f", str(pool_file)),
             *("--state", str(self.state)),
             *("--port", str(self.port)),
-            f"--simulated={timings}",
+            *([] if timings is None else [f"--simulated={timings}"]),
             *more,
         ]
         self._seen: dict[int, psutil.Process] = {}

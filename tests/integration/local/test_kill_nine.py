@@ -2,6 +2,8 @@
 
 Everybody gets a result for every job, each once. The clients do what any good client does and no more: when the answer
 to a POST is lost they send it again with the same Idempotency-Key, and they ask again when an answer does not come.
+
+The engine is the simulated one; `make chaos` adds the example pool with its real models.
 """
 
 from __future__ import annotations
@@ -9,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +25,18 @@ from redis.asyncio import Redis
 from modelpool.board import Board
 from modelpool.jobs import JobState
 from modelpool.queue.redis import RedisQueue
+from modelpool.resources.catalog import pool_ref, slots_of
+from modelpool.resources.load import load_pool
 from modelpool.resources.pool import PoolRef
+from modelpool.resources.spec import ModelPool
 from modelpool_local.state import redis_url_of
 from support import wait_until
 from support.up_process import UpProcess
 
 JOBS = 200
 CLIENTS = 25
-MODELS = ("steady", "steady", "first", "second")
-POOL = PoolRef("default", "trio")
-SLOTS = ("trio-primary-0", "trio-primary-1", "trio-secondary-0")
+STUDIO = Path(__file__).parents[3] / "examples" / "studio.yaml"
+ENGINES = ("simulated", "diffusers") if os.environ.get("CHAOS") else ("simulated",)
 AWAY = (502, 503, 504)
 SECONDS = 240
 
@@ -38,7 +44,8 @@ SECONDS = 240
 class Clients:
     """Send jobs and wait for their ends, whatever happens to the service."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, models: Sequence[str]) -> None:
+        self._models = models
         self.ended: dict[int, dict[str, Any]] = {}
         self.files: dict[int, bytes] = {}
         self._http = httpx.AsyncClient(base_url=url, timeout=30, trust_env=False)
@@ -50,7 +57,7 @@ class Clients:
             await asyncio.gather(*(self._one(number) for number in range(JOBS)))
 
     async def _one(self, number: int) -> None:
-        body = {"model": MODELS[number % len(MODELS)], "prompt": f"picture {number}", "seed": number}
+        body = {"model": self._models[number % len(self._models)], "prompt": f"picture {number}", "seed": number}
         async with self._turn:
             sent = await self._until_answered(
                 "POST", "/v1/jobs", json=body, headers={"Idempotency-Key": f"key-{number}"}
@@ -85,25 +92,50 @@ class Witness:
             self.successes[event.job] += event.state is JobState.SUCCEEDED
 
 
+@dataclass
+class Service:
+    """A running pool and what may be asked of it."""
+
+    up: UpProcess
+    pool: ModelPool
+    models: tuple[str, ...]
+
+    @property
+    def ref(self) -> PoolRef:
+        """Of the pool."""
+        return pool_ref(self.pool)
+
+    @property
+    def slots(self) -> list[str]:
+        """All of the pool."""
+        return [slot.slot for tier in self.pool.spec.tiers for slot in slots_of(self.pool, tier)]
+
+
+@pytest.fixture(params=ENGINES)
+def service(request: pytest.FixtureRequest, trio: Path, tmp_path: Path) -> Iterator[Service]:
+    models: tuple[str, ...]
+    if request.param == "simulated":
+        up, models = UpProcess(trio, tmp_path, timings="load=0.3,step=0.15"), ("steady", "steady", "first", "second")
+    else:
+        up = UpProcess(STUDIO, tmp_path, timings=None, more=["--models", str(STUDIO.parents[1] / "models")])
+        models = ("shapes-flat", "shapes-flat", "shapes-outline", "shapes-neon", "shapes-mosaic")
+    with up:
+        yield Service(up, load_pool(up.pool_file), models)
+
+
 @pytest.fixture
-async def redis(up: UpProcess) -> AsyncIterator[Redis]:
-    client = Redis.from_url(redis_url_of(up.state), decode_responses=True)
+async def redis(service: Service) -> AsyncIterator[Redis]:
+    client = Redis.from_url(redis_url_of(service.up.state), decode_responses=True)
     yield client
     await client.aclose()
 
 
-@pytest.fixture
-async def up(trio: Path, tmp_path: Path) -> AsyncIterator[UpProcess]:
-    with UpProcess(trio, tmp_path, timings="load=0.3,step=0.15") as up:
-        yield up
-
-
-async def worker_in_mid_batch(board: Board) -> int:
+async def worker_in_mid_batch(board: Board, slots: Sequence[str]) -> int:
     """The process id of a worker that computes right now."""
 
     async def look() -> int | None:
         with contextlib.suppress(Exception):  # Redis may just have been killed: look again
-            for heartbeat in (await board.heartbeats(SLOTS)).values():
+            for heartbeat in (await board.heartbeats(slots)).values():
                 if heartbeat.batch is not None and heartbeat.batch.step < heartbeat.batch.steps:
                     return heartbeat.pid
         return None
@@ -115,14 +147,15 @@ async def worker_in_mid_batch(board: Board) -> int:
 
 @pytest.mark.slow
 @pytest.mark.timeout(2 * SECONDS)
-async def test_two_hundred_jobs_end_once_each_whoever_is_killed(up: UpProcess, redis: Redis) -> None:
-    board, queue = Board(POOL, redis), RedisQueue(POOL, redis)
-    clients, witness = Clients(up.url), Witness(queue)
+async def test_two_hundred_jobs_end_once_each_whoever_is_killed(service: Service, redis: Redis) -> None:
+    up = service.up
+    board, queue = Board(service.ref, redis), RedisQueue(service.ref, redis)
+    clients, witness = Clients(up.url, service.models), Witness(queue)
     listening = asyncio.create_task(witness.listen())
     working = asyncio.create_task(clients.run())
 
     async def kill_worker() -> None:
-        pid = await worker_in_mid_batch(board)
+        pid = await worker_in_mid_batch(board, service.slots)
         victim = next((process for process in up.workers() if process.pid == pid), None)
         assert victim is not None
         victim.kill()
@@ -152,7 +185,7 @@ async def test_two_hundred_jobs_end_once_each_whoever_is_killed(up: UpProcess, r
     assert all(data.startswith(b"\x89PNG") for data in clients.files.values())
     assert len(clients.files) == JOBS
     # Nobody's request became two jobs, nothing is left over, and no job was delivered twice.
-    records = [key async for key in redis.scan_iter(POOL.key("job", "*"))]
+    records = [key async for key in redis.scan_iter(service.ref.key("job", "*"))]
     assert len(records) == JOBS
     assert all(depth.queued == depth.running == 0 for depth in (await queue.depths()).values())
     assert set(witness.successes) <= {job["id"] for job in clients.ended.values()}
