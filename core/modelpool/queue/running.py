@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
 
 from modelpool.queue import scripts
 from modelpool.queue.connection import unavailable
+from modelpool.queue.pipelining import Pipelining
 from modelpool.resources.pool import PoolRef
 
 
@@ -17,8 +19,9 @@ class ScriptRunner:
 
     def __init__(self, pool: PoolRef, client: Redis, now: Callable[[], int] | None = None) -> None:
         self._prefix = pool.key()
+        self._client = client
+        self._pipelining = Pipelining(client)
         self.now = now
-        self._scripts = {verb: client.register_script(scripts.source(verb)) for verb in scripts.VERBS}
 
     async def __call__(self, verb: str, *args: str | int) -> Any:
         """The script's answer.
@@ -26,5 +29,10 @@ class ScriptRunner:
         :raises QueueUnavailable: Redis is away, or refuses to write.
         """
         now = "" if self.now is None else self.now()
+        command = ("EVALSHA", scripts.digest(verb), 1, self._prefix, now, *args)
         with unavailable():
-            return await self._scripts[verb](keys=[self._prefix], args=[now, *args])
+            try:
+                return await self._pipelining.send(*command)
+            except NoScriptError:
+                await self._client.script_load(scripts.source(verb))
+                return await self._pipelining.send(*command)

@@ -1,10 +1,11 @@
 """The queue's Lua scripts: one file a verb, with the shared parts and the constants in front.
 
-redis-py runs them by their digest and loads them where a server does not know them (a restart, a failover).
+They are run by their digest and loaded where a server does not know them (a restart, a failover).
 """
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
 from importlib.resources import files
 
@@ -65,3 +66,9 @@ def source(verb: str) -> str:
     folder = files("modelpool.queue") / "lua"
     constants = "".join(f"local {name} = {value}\n" for name, value in _CONSTANTS.items())
     return constants + "".join((folder / f"{part}.lua").read_text("utf-8") for part in (*_SHARED[verb], verb))
+
+
+@cache
+def digest(verb: str) -> str:
+    """The name under which Redis keeps the script of a verb."""
+    return hashlib.sha1(source(verb).encode(), usedforsecurity=False).hexdigest()

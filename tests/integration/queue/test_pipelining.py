@@ -1,0 +1,66 @@
+"""Commands of many callers travel together, and each caller gets the answer to its own."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
+
+from modelpool.queue.pipelining import Pipelining
+
+
+async def round_trips(client: Redis) -> int:
+    return int((await client.info("stats"))["total_reads_processed"])
+
+
+async def test_everybody_gets_their_own_answer(client: Redis) -> None:
+    pipelining = Pipelining(client)
+    answers = await asyncio.gather(*(pipelining.send("ECHO", f"{number}") for number in range(500)))
+    assert answers == [f"{number}" for number in range(500)]
+
+
+async def test_what_is_asked_together_goes_in_few_round_trips(client: Redis) -> None:
+    pipelining = Pipelining(client)
+
+    async def caller() -> None:
+        for _ in range(10):
+            await pipelining.send("PING")
+
+    await caller()
+    before = await round_trips(client)
+    await asyncio.gather(*(caller() for _ in range(30)))
+    assert await round_trips(client) - before < 100, "300 commands"
+
+
+async def test_an_error_reaches_only_the_one_who_asked_for_it(client: Redis) -> None:
+    pipelining = Pipelining(client)
+    answers: tuple[Any, ...] = await asyncio.gather(
+        pipelining.send("ECHO", "before"),
+        pipelining.send("NONSENSE"),
+        pipelining.send("ECHO", "after"),
+        return_exceptions=True,
+    )
+    assert isinstance(answers[1], ResponseError)
+    assert (answers[0], answers[2]) == ("before", "after")
+
+
+async def test_a_caller_that_is_cancelled_holds_up_nobody(client: Redis) -> None:
+    pipelining = Pipelining(client)
+    gone, other = (asyncio.create_task(pipelining.send("ECHO", name)) for name in ("gone", "other"))
+    await asyncio.sleep(0)
+    gone.cancel()
+    assert await other == "other"
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    assert await pipelining.send("ECHO", "next") == "next"
+
+
+async def test_when_redis_is_away_every_caller_hears_of_it() -> None:
+    client = Redis(host="127.0.0.1", port=1, retry=Retry(NoBackoff(), 0))
+    pipelining = Pipelining(client)
+    answers = await asyncio.gather(*(pipelining.send("PING") for _ in range(3)), return_exceptions=True)
+    assert [type(answer).__name__ for answer in answers] == ["ConnectionError"] * 3
+    await client.aclose()
