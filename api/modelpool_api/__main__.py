@@ -25,7 +25,9 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 @click.command(context_settings={"show_default": True})
 # Not MODELPOOL_PORT: Kubernetes gives that name to every pod beside a service called modelpool, and fills it with a URL.
 @click.option("--redis-url", default=_D.redis_url, help="redis://, rediss:// or unix://", **_env("REDIS_URL"))
-@click.option("--store-url", required=True, help="file:///folder or s3://bucket/prefix", **_env("STORE_URL"))
+@click.option(
+    "--store-url", required=True, help="file:///folder, s3://bucket/prefix or http://host:port", **_env("STORE_URL")
+)
 @click.option("--host", default=_D.host, help="Address to listen on.", **_env("LISTEN_HOST"))
 @click.option("--port", default=_D.port, type=click.IntRange(1, 65535), **_env("LISTEN_PORT"))
 @click.option("--root-path", default=_D.root_path, help="Where a proxy mounts the API.", **_env("ROOT_PATH"))

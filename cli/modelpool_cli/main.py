@@ -48,7 +48,9 @@ def modelpool() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the API.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port of the API.")
 @click.option("--redis-url", help="Use this Redis or Valkey instead of an embedded one.")
-@click.option("--store", help="Results go there: a folder, or s3://bucket/prefix.  [default: in the state folder]")
+@click.option(
+    "--store", help="Results go there: a folder, s3://bucket/prefix, http://host.  [default: in the state folder]"
+)
 @click.option("--state", type=FOLDER, default=".modelpool", show_default=True, help="Redis' data, results and logs.")
 @click.option("--api-keys", type=FILE, help="YAML with keys: [{name, key, lane}].")
 @click.option("--table/--plain", default=True, help="A live table on a terminal, or plain lines.")

@@ -97,7 +97,9 @@ def check_store(url: str) -> None:
 
     try:
         if url.startswith("memory:"):
-            raise InvalidInput("processes cannot share a store in memory; write a folder or s3://bucket/prefix")
+            raise InvalidInput(
+                "processes cannot share a store in memory; write a folder, s3://bucket/prefix or http://host:port"
+            )
         open_store(url)
     except InvalidInput as error:
         raise CommandFailed(Exit.USAGE, f"--store: {error.message}") from None

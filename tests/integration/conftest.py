@@ -1,4 +1,4 @@
-"""A real S3 server for the tests: moto's, in a process of its own."""
+"""Real servers for the tests: moto's S3 in a process of its own, and nginx with the chart's configuration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from support import block_until, unused_port
+from support import NginxStore, block_until, debian_nginx, unused_port
+from support.nginx_server import NginxMissingError
 
 CREDENTIALS = "access_key_id=test&secret_access_key=test&region=us-east-1"
 
@@ -55,3 +56,27 @@ def s3_url(s3_endpoint: str, s3_headers: dict[str, str]) -> str:
     bucket = f"b{uuid.uuid4().hex[:12]}"
     httpx.put(f"{s3_endpoint}/{bucket}", headers=s3_headers).raise_for_status()
     return f"s3://{bucket}/some/prefix?endpoint={s3_endpoint}&{CREDENTIALS}"
+
+
+@pytest.fixture(scope="session")
+def nginx_server() -> Iterator[NginxStore]:
+    """The chart's result store, running. Where nginx is missing the test fails: it is what the chart installs."""
+    try:
+        program = debian_nginx()
+    except NginxMissingError as error:
+        pytest.fail(str(error), pytrace=False)
+    with NginxStore(program) as server:
+        yield server
+
+
+@pytest.fixture
+def nginx(nginx_server: NginxStore) -> NginxStore:
+    """The chart's result store, empty."""
+    nginx_server.empty()
+    return nginx_server
+
+
+@pytest.fixture
+def http_url(nginx: NginxStore) -> str:
+    """The address of an empty store over HTTP."""
+    return nginx.url

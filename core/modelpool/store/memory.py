@@ -18,6 +18,8 @@ def _now_ms() -> int:
 class MemoryStore:
     """Bytes in a dictionary. ``now_ms`` stamps what is written."""
 
+    expires = False
+
     def __init__(self, now_ms: Callable[[], int] = _now_ms) -> None:
         self._now_ms = now_ms
         self._objects: dict[str, tuple[StoredObject, bytes]] = {}

@@ -1,4 +1,4 @@
-"""A store on obstore: a folder, S3 and what speaks like it.
+"""A store on obstore: a folder, S3 and what speaks like it, an HTTP server with PUT.
 
 A folder's writes go to a staging file and are renamed, so a reader or a crash never sees half an object.
 """
@@ -18,12 +18,25 @@ from modelpool.store.port import StoredObject
 
 
 class ObjectsStore:
-    """Any obstore backend behind our port. ``where`` names it in messages, without credentials."""
+    """Any obstore backend behind our port. ``where`` names it in messages, without credentials.
 
-    def __init__(self, objects: ObjectStore, where: str, *, attributes: bool) -> None:
+    ``attributes``: it keeps content types. ``multipart``: it takes large objects in parts. ``expires``: see the port;
+    then it has no list.
+    """
+
+    def __init__(
+        self, objects: ObjectStore, where: str, *, attributes: bool, multipart: bool = True, expires: bool = False
+    ) -> None:
         self._objects = objects
         self._where = where
         self._attributes = attributes
+        self._multipart = None if multipart else False
+        self._expires = expires
+
+    @property
+    def expires(self) -> bool:
+        """See :class:`modelpool.store.port.Store`."""
+        return self._expires
 
     async def put(self, key: str, data: bytes) -> None:
         """See :class:`modelpool.store.port.Store`."""
@@ -32,9 +45,9 @@ class ObjectsStore:
         attributes = {"Content-Type": content_type(key)} if self._attributes else None
         try:
             with self._failures():
-                await obstore.put_async(self._objects, key, data, attributes=attributes)
+                await obstore.put_async(self._objects, key, data, attributes=attributes, use_multipart=self._multipart)
         except FileNotFoundError as error:
-            raise self._away("the bucket or folder does not exist") from error
+            raise self._away("the bucket, folder or address does not exist") from error
 
     async def get(self, key: str) -> bytes:
         """See :class:`modelpool.store.port.Store`."""
@@ -65,6 +78,8 @@ class ObjectsStore:
 
     async def list(self, prefix: str) -> AsyncIterator[StoredObject]:
         """See :class:`modelpool.store.port.Store`."""
+        if self._expires:
+            raise NotImplementedError(f"the result store {self._where} cannot list: its server expires what is old")
         with self._failures():
             async for chunk in obstore.list(self._objects, prefix, chunk_size=500):
                 for meta in chunk:

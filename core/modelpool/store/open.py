@@ -5,19 +5,22 @@
 ``file:///var/lib/results``  a folder, created when it is missing
 ``s3://bucket/prefix``       S3; ``?endpoint=``, ``?region=``, ``?access_key_id=``, ``?secret_access_key=`` or the usual
                              ``AWS_…`` variables of the environment
+``http(s)://host:port``      a server that takes PUT and DELETE, as nginx with its dav module does; it removes what is
+                             old by itself. ``http://name:password@host`` sends Basic authentication
 ===========================  ==============================================================================
 """
 
 from __future__ import annotations
 
+import base64
 import os
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from obstore.exceptions import BaseError
-from obstore.store import LocalStore, S3Store
+from obstore.store import HTTPStore, LocalStore, S3Store
 
 from modelpool.errors import InvalidInput
 from modelpool.store.memory import MemoryStore
@@ -25,8 +28,9 @@ from modelpool.store.objects import ObjectsStore
 from modelpool.store.port import Store
 
 if TYPE_CHECKING:
-    from obstore.store import S3Config  # obstore has its type hints in stubs only
+    from obstore.store import ClientConfig, RetryConfig, S3Config  # obstore has its type hints in stubs only
 
+_RETRIES: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
 _S3_OPTIONS = ("endpoint", "region", "access_key_id", "secret_access_key", "session_token")
 
 
@@ -42,8 +46,11 @@ def open_store(url: str) -> Store:
         return _folder(Path(unquote(parts.netloc + parts.path)))
     if parts.scheme == "s3":
         return _s3(parts.netloc, parts.path.strip("/"), dict(parse_qsl(parts.query)))
+    if parts.scheme in ("http", "https"):
+        return _http(parts)
     raise InvalidInput(
-        f"a store of kind {parts.scheme!r} is not known; write file:///folder or s3://bucket/prefix", param="store"
+        f"a store of kind {parts.scheme!r} is not known; write file:///folder, s3://bucket/prefix or http://host:port",
+        param="store",
     )
 
 
@@ -76,10 +83,36 @@ def _bucket(bucket: str, prefix: str, options: dict[str, str]) -> S3Store:
         bucket,
         prefix=prefix or None,
         config=config,
-        client_options={
-            "allow_http": (endpoint or "").startswith("http://"),
-            "connect_timeout": timedelta(seconds=5),
-            "timeout": timedelta(seconds=60),
-        },
-        retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=20)},
+        client_options=_client(allow_http=(endpoint or "").startswith("http://")),
+        retry_config=_RETRIES,
     )
+
+
+def _http(parts: SplitResult) -> Store:
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or parts.query or parts.fragment:
+        raise InvalidInput("the store's address must be http://host:port or https://host/folder", param="store")
+    where = f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}"
+    client = _client(allow_http=parts.scheme == "http")
+    if parts.username is not None:  # the library leaves out what stands before the @
+        client["default_headers"] = {"Authorization": _basic(parts.username, parts.password or "")}
+    try:
+        objects = HTTPStore(f"{where}{parts.path}", client_options=client, retry_config=_RETRIES)
+    except (BaseError, ValueError) as error:
+        raise InvalidInput(
+            f"the store's address {where} cannot be used: {type(error).__name__}", param="store"
+        ) from error
+    return ObjectsStore(objects, where, attributes=False, multipart=False, expires=True)
+
+
+def _basic(name: str, password: str) -> str:
+    """RFC 7617. Name and password come percent-encoded, as an address needs them."""
+    pair = f"{unquote(name)}:{unquote(password)}"
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+
+def _client(*, allow_http: bool) -> ClientConfig:
+    return {"allow_http": allow_http, "connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)}

@@ -20,6 +20,11 @@ class StoredObject:
 class Store(Protocol):
     """Bytes by key. Every method raises :class:`modelpool.errors.StoreUnavailable` when the store is away."""
 
+    @property
+    def expires(self) -> bool:
+        """Whether the server behind the store removes by itself what is old. Such a store need not be able to list."""
+        ...
+
     async def put(self, key: str, data: bytes) -> None:
         """Write atomically; a reader sees the old object or the new one. The content type follows the extension.
 
@@ -47,5 +52,8 @@ class Store(Protocol):
         ...
 
     def list(self, prefix: str) -> AsyncIterator[StoredObject]:
-        """Every object below ``prefix``, which is ``results`` or ``inputs``."""
+        """Every object below ``prefix``, which is ``results`` or ``inputs``.
+
+        :raises NotImplementedError: a store that ``expires`` may have no list.
+        """
         ...

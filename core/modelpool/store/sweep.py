@@ -20,7 +20,12 @@ _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL
 
 
 async def sweep(store: Store, now_ms: int) -> int:
-    """Delete results and inputs past their life; returns how many. Deleting twice is harmless."""
+    """Delete results and inputs past their life; returns how many. Deleting twice is harmless.
+
+    A store that expires is left to itself.
+    """
+    if store.expires:
+        return 0
     removed = 0
     for folder, life in (("results", RESULT_LIFE_MS), ("inputs", INPUT_LIFE_MS)):
         async for found in store.list(folder):

@@ -1,4 +1,4 @@
-"""The same behaviour of every store: memory, a folder, and a real S3 server."""
+"""The same behaviour of every store: memory, a folder, a real S3 server, a real nginx."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from modelpool.store.open import open_store
 from modelpool.store.port import Store
 from support import unused_port
 
+LISTING = pytest.mark.parametrize("store_url", ["memory", "folder", "s3"], indirect=True)
 
-@pytest.fixture(params=["memory", "folder", "s3"])
+
+@pytest.fixture(params=["memory", "folder", "s3", "http"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "memory":
         return "memory:"
     if request.param == "folder":
         return f"file://{tmp_path}/store"
-    url: str = request.getfixturevalue("s3_url")
+    url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 
 
@@ -88,6 +90,7 @@ async def test_deleting_twice_is_no_error(store: Store) -> None:
         await store.get("results/a.png")
 
 
+@LISTING
 async def test_a_folder_lists_its_own_only(store: Store) -> None:
     assert await keys(store, "results") == []
     for key in ("results/a.png", "results/b.mp4", "inputs/c.png"):
@@ -96,6 +99,7 @@ async def test_a_folder_lists_its_own_only(store: Store) -> None:
     assert await keys(store, "inputs/") == ["inputs/c.png"]
 
 
+@LISTING
 async def test_more_objects_than_one_page_are_all_listed(store: Store) -> None:
     names = [f"results/{n:04}.png" for n in range(1_050)]
     for start in range(0, len(names), 50):

@@ -1,0 +1,119 @@
+"""A real nginx as a child process of the tests, with the configuration of the chart's result store."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import httpx
+
+from support.ports import unused_port
+from support.waiting import block_until
+
+STORE_FILES = Path(__file__).parents[2] / "charts" / "modelpool" / "files"
+START_SECONDS = 15.0
+HOW_TO_GET_NGINX = "no nginx here; as root, run: apt-get install -y nginx"
+NOBODY = 65534
+
+
+class NginxMissingError(Exception):
+    """No program; the message is the line to run."""
+
+
+def debian_nginx() -> Path:
+    """The nginx of this machine. Debian keeps it where only root's PATH leads."""
+    found = shutil.which("nginx", path=os.pathsep.join([*os.get_exec_path(), "/usr/sbin", "/usr/local/sbin"]))
+    if found is None:
+        raise NginxMissingError(HOW_TO_GET_NGINX)
+    return Path(found)
+
+
+class NginxStore:
+    """The chart's result store on a loopback port of its own; as root it runs as nobody, like in a container."""
+
+    def __init__(self, program: Path) -> None:
+        self._program = program
+        self._folder = Path(tempfile.mkdtemp(prefix="modelpool-nginx-"))
+        self.volume = self._folder / "volume"
+        """What is a persistent volume in a cluster."""
+        self._port = unused_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """For ``open_store``."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        scratch = self._folder / "tmp"
+        for folder in (self._folder, self.volume, scratch):
+            folder.mkdir(exist_ok=True)
+            if os.geteuid() == 0:
+                os.chown(folder, NOBODY, NOBODY)
+        config = self._folder / "nginx.conf"
+        config.write_text(self._configuration(scratch))
+        # A test run that is killed takes the server with it. The master ends its workers on SIGTERM, and only then.
+        tied = ["setpriv", "--pdeathsig", "TERM"]
+        if os.geteuid() == 0:
+            tied += [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        with (self._folder / "nginx.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*tied, str(self._program), "-c", str(config), "-e", "stderr"],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+            )
+        block_until(self._answers, timeout=START_SECONDS)
+
+    def stop(self) -> None:
+        """End the server."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout=START_SECONDS)
+            self._process = None
+
+    @property
+    def log(self) -> str:
+        """What the server has said so far."""
+        return (self._folder / "nginx.log").read_text(errors="replace")
+
+    def empty(self) -> None:
+        """Remove all that was stored."""
+        for folder in ("results", "inputs"):
+            shutil.rmtree(self.volume / folder, ignore_errors=True)
+
+    def expire(self) -> None:
+        """One round of the script that runs beside the server in a cluster."""
+        subprocess.run(["sh", STORE_FILES / "store-expire.sh", self.volume, "0"], check=True)
+
+    def __enter__(self) -> "NginxStore":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _configuration(self, scratch: Path) -> str:
+        """The chart's file, with this server's port and folders in the places of the container's."""
+        text = (STORE_FILES / "store.nginx.conf").read_text()
+        for there, here in (
+            (r"listen 8080;", f"listen 127.0.0.1:{self._port};"),
+            (r"(?<= )/tmp/", f"{scratch}/"),
+            (r"/var/lib/modelpool-store", str(self.volume)),
+        ):
+            text, changes = re.subn(there, here, text)
+            if not changes:
+                raise RuntimeError(f"the chart's configuration of the store has no {there} any more")
+        return text
+
+    def _answers(self) -> bool:
+        if self._process is not None and self._process.poll() is not None:
+            raise RuntimeError(self.log[-2000:])
+        try:
+            return httpx.get(f"{self.url}/healthz", timeout=1).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
