@@ -32,7 +32,16 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 @click.option("--port", default=_D.port, type=click.IntRange(1, 65535), **_env("LISTEN_PORT"))
 @click.option("--root-path", default=_D.root_path, help="Where a proxy mounts the API.", **_env("ROOT_PATH"))
 @click.option("--api-keys", "api_keys_file", type=click.Path(dir_okay=False), help="YAML: keys.", **_env("API_KEYS"))
-@click.option("--subject-secret", default="", show_default=False, help="Keys address hashes.", **_env("SUBJECT_SECRET"))
+@click.option(
+    "--admission", default="public", help="Who may take how much: public, local, or a YAML file.", **_env("ADMISSION")
+)
+@click.option(
+    "--subject-secret",
+    default="",
+    show_default=False,
+    help="Signs cookies; several: the newest first, with commas.",
+    **_env("SUBJECT_SECRET"),
+)
 @click.option(
     "--log-level", default="info", type=click.Choice(["debug", "info", "warning", "error"]), **_env("LOG_LEVEL")
 )

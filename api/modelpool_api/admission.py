@@ -1,24 +1,34 @@
 """Letting a job in: whose it is, what it needs, what it costs, into the queue.
 
-The order matters. Everything that can refuse comes before anything that costs, and the queue comes last, in one step.
+The order matters. What can refuse for nothing comes first, then the units are taken, then comes what costs us (storing
+an input), and the queue comes last, in one step.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 
 from modelpool.documents import CatalogModel
-from modelpool.errors import InvalidInput
-from modelpool.jobs import Lane, NewJob, canonical_json
+from modelpool.errors import InvalidInput, LimitReached, ModelpoolError
+from modelpool.jobs import JobRequest, Lane, NewJob, canonical_json
 from modelpool.queue.port import Enqueued, Outcome
+from modelpool.queue.witness import witness_key
 from modelpool.work import expected_work, price
 from modelpool_api.context import Context
 from modelpool_api.identity.subject import Subject
 from modelpool_api.pools import Pool
+from modelpool_api.quota.ceilings import allowance
+from modelpool_api.quota.ledger import Charge, Reserved
+from modelpool_api.quota.refusals import AllowanceUsedUp, TooFast
 from modelpool_api.requests import resolve
 from modelpool_api.schemas import JobBody
+from modelpool_api.seeds import ring_seed, words_digest
 
+log = logging.getLogger(__name__)
+
+OFFER = " A free account has an allowance of its own: POST /v1/accounts."
 OUTCOMES = ("queued", "cached", "joined", "shed", "refused")
 _MAX_KEY = 255
 
@@ -32,66 +42,142 @@ class Asked:
     idempotency_key: str | None = None
 
 
-async def prepare(context: Context, subject: Subject, asked: Asked) -> tuple[Pool, NewJob]:
-    """Everything but the queue: the pool and the complete job.
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A job with its units taken, ready for the queue of its pool."""
+
+    pool: Pool
+    job: NewJob
+    reserved: Reserved
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A request that is in order, before it has cost anything: without its seed and its stored input."""
+
+    pool: Pool
+    model: CatalogModel
+    job: str
+    request: JobRequest
+    image: bytes | None
+    idempotency_key: str | None
+
+
+async def admit(context: Context, subject: Subject, asked: Asked) -> Admission:
+    """Everything but the queue: the complete job, its units taken.
 
     :raises InvalidInput: naming the field and the cure.
     :raises ModelNotFound: no pool offers the model.
+    :raises LimitReached: today's allowance, or the burst rule; nothing was charged.
     """
-    body = asked.body
-    pool, model = await context.pools.find_model(body.model)
+    pool, model = await context.pools.find_model(asked.body.model)
     try:
-        return pool, await _prepare(context, subject, asked, pool, model)
-    except InvalidInput:
+        draft = await _draft(context, subject, asked, pool, model)
+        reserved = await _reserve(context, subject, asked, draft)
+        try:
+            return Admission(pool, await _complete(context, subject, asked, draft, reserved), reserved)
+        except BaseException:
+            await _give_up(context, reserved)
+            raise
+    except (InvalidInput, LimitReached):
         _count(context, pool, model.name, subject.lane, "refused")
         raise
 
 
-async def _prepare(context: Context, subject: Subject, asked: Asked, pool: Pool, model: CatalogModel) -> NewJob:
+async def _draft(context: Context, subject: Subject, asked: Asked, pool: Pool, model: CatalogModel) -> _Draft:
     body = asked.body
     scoped_key = scope_idempotency_key(asked.idempotency_key, subject)
-    has_image = body.image is not None or asked.upload is not None
     if body.image is not None and asked.upload is not None:
         raise InvalidInput("send one image: the file, or the field", param="image")
-    request = resolve(body, model, seed=choose_seed(body, context), has_image=has_image)
-    upload = asked.upload
-    if body.image is not None:
-        upload = await context.inputs.bytes_of(body.image)
-    if upload is not None:
-        request = request.model_copy(update={"input": await context.inputs.keep(upload)})
-    measured = pool.capacity(model).seconds_per_megapixel_step
+    seed = body.seed if isinstance(body.seed, int) else context.draw_seed()
+    request = resolve(body, model, seed=seed, has_image=body.image is not None or asked.upload is not None)
+    image = await context.inputs.bytes_of(body.image) if body.image is not None else asked.upload
+    return _Draft(pool, model, f"{pool.ref.short_id}-{context.new_token()}", request, image, scoped_key)
+
+
+async def _reserve(context: Context, subject: Subject, asked: Asked, draft: _Draft) -> Reserved:
+    """Take the units, and with them the place in the ring of seeds."""
+    words = words_digest(draft.request, context.settings.engine_version, draft.image)
+    key = draft.idempotency_key
+    ref = draft.pool.ref
+    charge = Charge(
+        id=context.new_token(),
+        price=price(draft.request, draft.model.defaults, draft.model.quota_units),
+        witness=witness_key(ref, draft.job, key),
+        repeat=f"{ref.short_id}:{key}" if key is not None else None,
+    )
+    try:
+        return await context.ledger.reserve(
+            charge,
+            lambda today: allowance(subject, today, context.policy),
+            ring=(lambda today: today.name("ring", subject.id, words)) if asked.body.seed is None else None,
+            offer=OFFER if subject.plan is None and context.policy.accounts.enabled else "",
+        )
+    except AllowanceUsedUp as refusal:
+        context.metrics.quota_refusals.labels(subject.lane.value, refusal.balance.ceiling).inc()
+        raise
+    except TooFast:
+        context.metrics.quota_refusals.labels(subject.lane.value, "burst").inc()
+        raise
+
+
+async def _complete(context: Context, subject: Subject, asked: Asked, draft: _Draft, reserved: Reserved) -> NewJob:
+    """The job with its seed and its stored input."""
+    body, request, version = asked.body, draft.request, context.settings.engine_version
+    changes: dict[str, object] = {}
+    if body.seed is None:
+        words = words_digest(request, version, draft.image)
+        changes["seed"] = ring_seed(words, reserved.day.day, subject.id, reserved.nth)
+    if draft.image is not None:
+        changes["input"] = await context.inputs.keep(draft.image)
+    request = request.model_copy(update=changes)
+    model = draft.model
+    measured = draft.pool.capacity(model).seconds_per_megapixel_step
     return NewJob(
-        id=f"{pool.ref.short_id}-{context.new_token()}",
+        id=draft.job,
         subject=subject.id,
         lane=subject.lane,
         request=request,
         work=expected_work(request, measured or model.seconds_per_megapixel_step),
         price=price(request, model.defaults, model.quota_units),
-        digest=request.digest(context.settings.engine_version),
-        idempotency_key=scoped_key,
-        fingerprint=fingerprint(body, asked.upload) if scoped_key is not None else None,
+        digest=request.digest(version),
+        charge_id=reserved.charge,
+        idempotency_key=draft.idempotency_key,
+        fingerprint=fingerprint(body, asked.upload) if draft.idempotency_key is not None else None,
         use_cache=body.cache,
     )
 
 
-async def enqueue(context: Context, pool: Pool, job: NewJob) -> Enqueued:
-    """Put a prepared job into its queue and count it. Nothing has been charged before, nor is if this fails.
+async def enqueue(context: Context, admission: Admission) -> Enqueued:
+    """Put an admitted job into its queue and count it.
+
+    A job that does not come to be gives its units back: at once where the queue says so, and within a minute where the
+    queue does not answer.
 
     :raises IdempotencyConflict: the key came before with another body.
     """
+    pool, job = admission.pool, admission.job
     try:
         enqueued = await pool.queue.enqueue(job)
     except InvalidInput:
+        await _give_up(context, admission.reserved)
         _count(context, pool, job.request.model, job.lane, "refused")
         raise
-    if enqueued.outcome is not Outcome.REPEATED:
+    if enqueued.outcome is Outcome.REPEATED:
+        await _give_up(context, admission.reserved)
+    else:
         _count(context, pool, job.request.model, job.lane, enqueued.outcome.value)
     return enqueued
 
 
-def choose_seed(body: JobBody, context: Context) -> int:
-    """The seed as asked, or a new one."""
-    return body.seed if isinstance(body.seed, int) else context.draw_seed()
+async def _give_up(context: Context, reserved: Reserved) -> None:
+    """Return what this request took itself; what a repeated request stands on stays."""
+    if reserved.known:
+        return
+    try:
+        await context.ledger.release(reserved.charge)
+    except ModelpoolError as error:
+        log.warning("a reservation will be returned later: %s", error)
 
 
 def scope_idempotency_key(key: str | None, subject: Subject) -> str | None:
@@ -103,7 +189,7 @@ def scope_idempotency_key(key: str | None, subject: Subject) -> str | None:
         return None
     if not 1 <= len(key) <= _MAX_KEY or not key.isascii() or not key.isprintable():
         raise InvalidInput(f"an Idempotency-Key is 1 to {_MAX_KEY} printable ASCII characters", param="Idempotency-Key")
-    return hashlib.sha256(f"{subject.id}\n{key}".encode()).hexdigest()
+    return hashlib.sha256(f"{subject.repeats}\n{key}".encode()).hexdigest()
 
 
 def fingerprint(body: JobBody, upload: bytes | None) -> str:

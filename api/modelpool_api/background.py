@@ -7,6 +7,7 @@ import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from modelpool.queue.witness import refunds_key
 from modelpool.store.sweep import sweep_alone
 from modelpool.tasks import end
 from modelpool_api.admission import announce
@@ -26,6 +27,13 @@ async def reap(context: Context) -> None:
         moved = await pool.queue.reap()
         if moved:
             log.info("pool %s: %d jobs re-queued or expired", pool.ref, moved)
+
+
+async def give_back(context: Context) -> None:
+    """Return the units of jobs that ended unhappily, and of requests that no job came of."""
+    for pool in context.pools.all():
+        context.metrics.refunds.labels("ended").inc(await context.ledger.refund(refunds_key(pool.ref)))
+    context.metrics.refunds.labels("lapsed").inc(await context.ledger.lapse())
 
 
 async def sweep(context: Context) -> None:
@@ -51,6 +59,7 @@ async def running(context: Context, outcomes: Outcomes) -> AsyncIterator[None]:
     work = {
         "reading pools": repeat("reading pools", settings.refresh_seconds, context.pools.refresh),
         "reaping": repeat("reaping", settings.reap_seconds, lambda: reap(context)),
+        "giving back": repeat("giving units back", settings.refund_seconds, lambda: give_back(context)),
         "sweeping": repeat("sweeping the store", settings.sweep_seconds, lambda: sweep(context)),
         "outcomes": outcomes.run(),
         "sending home": send_home(context),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -15,11 +16,19 @@ from modelpool.metrics import ApiMetrics
 from modelpool.queue.connection import connect
 from modelpool.store.open import open_store
 from modelpool.store.port import Store
-from modelpool_api.identity.static import StaticSubjectResolver, read_api_keys
+from modelpool_api.identity.days import Days
+from modelpool_api.identity.keys_file import ApiKey, FileKeys, read_api_keys, require_plans
+from modelpool_api.identity.oidc import OidcVerifier
+from modelpool_api.identity.resolver import SignalSubjectResolver
+from modelpool_api.identity.ring import SecretRing
 from modelpool_api.identity.subject import SubjectResolver
 from modelpool_api.inputs import Inputs
+from modelpool_api.policy import AdmissionPolicy, read_policy
 from modelpool_api.pools import Connect, Pools
+from modelpool_api.quota.ledger import Ledger
 from modelpool_api.settings import Settings
+
+log = logging.getLogger(__name__)
 
 CONNECTIONS = 96
 """To Redis: one per pool listens, the others are shared by requests."""
@@ -48,7 +57,9 @@ class Context:
     store: Store
     pools: Pools
     inputs: Inputs
+    policy: AdmissionPolicy
     resolver: SubjectResolver
+    ledger: Ledger
     metrics: ApiMetrics
     registry: CollectorRegistry
     now_ms: Callable[[], int] = unix_ms
@@ -58,12 +69,18 @@ class Context:
     """Set when the process shall end: whoever waits is sent home."""
 
 
-def open_context(settings: Settings, connect_redis: Connect | None = None) -> Context:
+def open_context(
+    settings: Settings, connect_redis: Connect | None = None, *, redis_now: Callable[[], int] | None = None
+) -> Context:
     """The context for ``settings``. Opens the store and reads the keys; Redis is reached later, and may be away.
+
+    ``redis_now`` replaces Redis's clock for days and quotas, in tests only.
 
     :raises InvalidInput: a setting that cannot work.
     """
-    keys = read_api_keys(Path(settings.api_keys_file)) if settings.api_keys_file else ()
+    policy = read_policy(settings.admission)
+    keys = _file_keys(settings, policy)
+    ring = _ring(settings)
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     store = open_store(settings.store_url)
@@ -72,12 +89,39 @@ def open_context(settings: Settings, connect_redis: Connect | None = None) -> Co
         unix_ms,
         reread_seconds=settings.reread_seconds,
     )
+    days = Days(pools.client, ring, now=redis_now)
+    oidc = policy.identity.oidc
     return Context(
         settings=settings,
         store=store,
         pools=pools,
         inputs=Inputs(store, pools, settings.max_input_pixels),
-        resolver=StaticSubjectResolver(keys, settings.subject_secret),
+        policy=policy,
+        resolver=SignalSubjectResolver(
+            policy,
+            ring,
+            days,
+            file_keys=FileKeys(keys),
+            oidc=OidcVerifier(oidc) if oidc is not None else None,
+            root_path=settings.root_path,
+        ),
+        ledger=Ledger(pools.client, days),
         metrics=ApiMetrics(registry),
         registry=registry,
     )
+
+
+def _file_keys(settings: Settings, policy: AdmissionPolicy) -> tuple[ApiKey, ...]:
+    keys = read_api_keys(Path(settings.api_keys_file)) if settings.api_keys_file else ()
+    require_plans(keys, policy.plans)
+    return keys
+
+
+def _ring(settings: Settings) -> SecretRing:
+    if settings.subject_secret:
+        return SecretRing.parse(settings.subject_secret)
+    log.warning(
+        "no subject secret is set: cookies and anonymous allowances will not survive a restart, and replicas will not "
+        "agree on them; set MODELPOOL_SUBJECT_SECRET"
+    )
+    return SecretRing((secrets.token_bytes(32),))

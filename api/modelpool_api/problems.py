@@ -23,6 +23,14 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "https://modelpool.dev/problems/"
+_REGISTERED = "https://iana.org/assignments/http-problem-types#"
+_REGISTERED_TYPES = {
+    "quota_exceeded": f"{_REGISTERED}quota-exceeded",
+    "too_many_requests": f"{_REGISTERED}quota-exceeded",
+    "unusual_use": f"{_REGISTERED}abnormal-usage-detected",
+    "overloaded": f"{_REGISTERED}temporary-reduced-capacity",
+}
+"""Of draft-ietf-httpapi-ratelimit-headers; what is not there has a type of ours."""
 RETRY_SECONDS = 5.0
 _STATUS_CODES = {
     400: ("malformed_request", "Malformed request"),
@@ -81,13 +89,14 @@ def problem(error: ModelpoolError, instance: str) -> Problem:
     findings = getattr(error, "findings", None)
     return Problem.model_validate(
         {
-            "type": TYPE_PREFIX + error.code,
+            "type": _REGISTERED_TYPES.get(error.code, TYPE_PREFIX + error.code),
             "title": error.title,
             "status": error.status,
             "detail": error.message,
             "instance": instance,
             "param": error.param,
             "errors": findings if findings and len(findings) > 1 else None,
+            "violated-policies": getattr(error, "violated_policies", None),
             "error": {
                 "message": error.message,
                 "type": _openai_type(error.status),
@@ -101,11 +110,12 @@ def problem(error: ModelpoolError, instance: str) -> Problem:
 def problem_response(error: ModelpoolError, instance: str) -> Response:
     """The answer for ``error``, with the headers that belong to its status."""
     headers = {"Cache-Control": "no-store"}
-    if error.status == 503:
+    headers |= getattr(error, "headers", {})
+    if error.status in (429, 503):
         headers["Retry-After"] = str(math.ceil(error.retry_after or RETRY_SECONDS))
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    body = problem(error, instance).model_dump(exclude_none=True)
+    body = problem(error, instance).model_dump(by_alias=True, exclude_none=True)
     body["error"].setdefault("param", None)
     return Response(json.dumps(body, ensure_ascii=False), error.status, headers, MEDIA_TYPE)
 
@@ -113,6 +123,8 @@ def problem_response(error: ModelpoolError, instance: str) -> Response:
 def _openai_type(status: int) -> str:
     if status == 401:
         return "authentication_error"
+    if status == 429:
+        return "rate_limit_error"
     return "server_error" if status >= 500 else "invalid_request_error"
 
 
@@ -175,5 +187,7 @@ _DESCRIPTIONS = {
     413: "The body is too large.",
     416: "The range lies outside of the file.",
     422: "A field cannot be accepted; `param` names it.",
+    403: "This is not open here.",
+    429: "Today's allowance is used up, or too many requests came at one moment; `Retry-After` says when to come back.",
     503: QueueUnavailable.__doc__ or "",
 }

@@ -173,6 +173,18 @@ class ModelList(Shown):
     data: tuple[ModelView, ...]
 
 
+class QuotaView(Shown):
+    """What is left of today's allowance: under the ceiling that has the least left."""
+
+    lane: Lane
+    plan: str | None = Field(None, description="Of the key; absent for those without one.")
+    ceiling: str = Field(description="visitor, device, guest, network, site or account: whose allowance it is.")
+    limit: int = Field(description="Units a UTC day.")
+    remaining: int
+    resets_at: str
+    reset_seconds: int
+
+
 class ProblemError(BaseModel):
     """The error as OpenAI's clients read it."""
 
@@ -185,6 +197,8 @@ class ProblemError(BaseModel):
 class Problem(BaseModel):
     """RFC 9457, media type application/problem+json."""
 
+    model_config = ConfigDict(populate_by_name=False)
+
     type: str = Field(examples=["https://modelpool.dev/problems/model_not_found"])
     title: str
     status: int
@@ -192,6 +206,12 @@ class Problem(BaseModel):
     instance: str
     param: str | None = None
     errors: list[dict[str, Any]] | None = Field(None, description="All findings, when there are several.")
+    violated_policies: list[str] | None = Field(
+        None,
+        alias="violated-policies",
+        description="Of a 429: the rate limit policies that said no.",
+        examples=[["daily"]],
+    )
     error: ProblemError
 
 

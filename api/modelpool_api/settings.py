@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import modelpool
 
@@ -20,8 +20,11 @@ class Settings:
     root_path: str = ""
     """Where a proxy mounts the API, such as ``/pool``; links in answers begin with it."""
     api_keys_file: str | None = None
-    subject_secret: str = ""
-    """Keys the hash that stands for an address; the same for all replicas."""
+    subject_secret: str = field(default="", repr=False)
+    """Signs cookies and keys the hashes that stand for visitors: one or more, the newest first, with commas; the same
+    for all replicas. Empty: a random one, for this process alone."""
+    admission: str = "local"
+    """Who may take how much: ``public``, ``local``, or a YAML file. See :mod:`modelpool_api.policy`."""
     max_body_bytes: int = 12 * MIB
     max_input_pixels: int = 16_777_216
     """Of an input image, before it is decoded."""
@@ -31,5 +34,7 @@ class Settings:
     """How often catalogs, heartbeats and depths are read."""
     reap_seconds: float = 5.0
     sweep_seconds: float = 600.0
+    refund_seconds: float = 1.0
+    """How often units of jobs that ended unhappily, and of requests that came to nothing, are given back."""
     reread_seconds: float = 15.0
     """How long a waiter trusts silence on the event channel before it reads the record again."""

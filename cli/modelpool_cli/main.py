@@ -53,6 +53,13 @@ def modelpool() -> None:
 )
 @click.option("--state", type=FOLDER, default=".modelpool", show_default=True, help="Redis' data, results and logs.")
 @click.option("--api-keys", type=FILE, help="YAML with keys: [{name, key, lane}].")
+@click.option(
+    "--admission",
+    envvar="MODELPOOL_ADMISSION",
+    default="local",
+    show_default=True,
+    help="Who may take how much: local, public, or a YAML file.",
+)
 @click.option("--table/--plain", default=True, help="A live table on a terminal, or plain lines.")
 @click.option("--grace", type=click.FloatRange(0), default=30.0, show_default=True, help="Seconds to finish on Ctrl-C.")
 @click.option(

@@ -13,6 +13,10 @@
     │   ├── ModelNotFound
     │   └── ResultNotFound
     ├── JobIsFinal              409      a job that ended cannot be cancelled
+    ├── LimitReached            429      more than one's share; carries retry_after seconds
+    │   ├── QuotaExceeded                today's allowance is used up
+    │   ├── TooManyRequests              too many at one moment
+    │   └── UnusualUse                   a pattern that no person has; an account helps
     ├── Overloaded              503      come back later; carries retry_after seconds
     ├── Unavailable             503      something we depend on is away
     │   ├── QueueUnavailable             Redis cannot be reached, or refuses writes
@@ -118,6 +122,34 @@ class JobIsFinal(ModelpoolError):
     code = "job_is_final"
     status = 409
     title = "Job already ended"
+
+
+class LimitReached(ModelpoolError):
+    """More was asked for than one's share. Nothing was charged."""
+
+    code = "limit_reached"
+    status = 429
+    title = "Too many requests"
+
+
+class QuotaExceeded(LimitReached):
+    """Today's allowance does not cover this request; it is new at midnight UTC."""
+
+    code = "quota_exceeded"
+    title = "Quota exceeded"
+
+
+class TooManyRequests(LimitReached):
+    """Too many requests at one moment."""
+
+    code = "too_many_requests"
+
+
+class UnusualUse(LimitReached):
+    """The requests follow a pattern that no person has; an account helps."""
+
+    code = "unusual_use"
+    title = "Abnormal usage detected"
 
 
 class Overloaded(ModelpoolError):

@@ -31,6 +31,18 @@ class ApiMetrics:
             registry=registry,
         )
         self.queue_depth = Gauge("modelpool_queue_depth", "Jobs waiting.", ["pool", "model", "lane"], registry=registry)
+        self.quota_refusals = Counter(
+            "modelpool_quota_refusals_total",
+            "Jobs refused for want of units, by the ceiling that said no, or for coming too fast (burst).",
+            ["lane", "ceiling"],
+            registry=registry,
+        )
+        self.refunds = Counter(
+            "modelpool_refunds_total",
+            "Charges given back: the job ended unhappily (ended), or no job came of the request (lapsed).",
+            ["reason"],
+            registry=registry,
+        )
 
 
 class WorkerMetrics:

@@ -20,6 +20,8 @@ class UpOptions:
     """URL or folder of the result store; a folder in the state folder when None."""
     state: Path = Path(".modelpool")
     api_keys: Path | None = None
+    admission: str = "local"
+    """Who may take how much: ``local``, ``public``, or a YAML file."""
     table: bool = True
     """A live table where there is a terminal."""
     simulated: str | None = None

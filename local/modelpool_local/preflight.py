@@ -81,12 +81,23 @@ def _has_weights(said: Any) -> bool:
             return False
 
 
-def check_api_keys(file: Path) -> None:
-    """The keys file can be read and is well-formed."""
-    from modelpool_api.identity.static import read_api_keys  # of the API's libraries, loaded only where needed
+def check_admission(source: str) -> None:
+    """The admission document can be read and works."""
+    from modelpool_api.policy import read_policy  # of the API's libraries, loaded only where needed
 
     try:
-        read_api_keys(file)
+        read_policy(source)
+    except InvalidInput as error:
+        raise CommandFailed(Exit.USAGE, f"--admission: {error.message}") from None
+
+
+def check_api_keys(file: Path, admission: str = "local") -> None:
+    """The keys file can be read, is well-formed, and names plans that the admission document has."""
+    from modelpool_api.identity.keys_file import read_api_keys, require_plans
+    from modelpool_api.policy import read_policy
+
+    try:
+        require_plans(read_api_keys(file), read_policy(admission).plans)
     except InvalidInput as error:
         raise CommandFailed(Exit.USAGE, f"--api-keys: {error.message}") from None
 

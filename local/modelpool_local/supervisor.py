@@ -119,6 +119,7 @@ class Supervisor:
             *("--store-url", self._store_url),
             *("--host", options.host),
             *("--port", str(options.port)),
+            *("--admission", options.admission),
         ]
         if options.api_keys is not None:
             api += ["--api-keys", str(options.api_keys.absolute())]

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from starlette.requests import HTTPConnection
 
 from modelpool.jobs import Lane
+from modelpool_api.identity.signals import Signals
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Who asks. ``id`` is stable for the same asker and names nobody."""
+    """Who asks. ``id`` is stable for the same asker (the anonymous: for a UTC day) and names nobody."""
 
     id: str
     lane: Lane
+    plan: str | None = None
+    """Whose allowance counts; None: the anonymous ceilings."""
+    repeats: str = ""
+    """Whose Idempotency-Keys these are: for the anonymous wider than ``id``, because a first request comes without the
+    cookie that its repetition may bring."""
+    signals: Signals | None = field(default=None, repr=False, compare=False)
+    set_cookie: str | None = field(default=None, repr=False, compare=False)
+    """A Set-Cookie header that the answer should carry."""
 
 
 class SubjectResolver(Protocol):
@@ -25,5 +34,6 @@ class SubjectResolver(Protocol):
         """The subject.
 
         :raises Unauthenticated: credentials came that nobody here has issued.
+        :raises QueueUnavailable: Redis is needed to tell, and away.
         """
         ...

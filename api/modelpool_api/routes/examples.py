@@ -45,3 +45,20 @@ JOB_EXAMPLE: dict[str, Any] = {
         "cancel": f"/v1/jobs/{_ID}",
     },
 }
+
+FINGERPRINT_PARAMETER: dict[str, Any] = {
+    "name": "Modelpool-Fingerprint",
+    "in": "header",
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{16,128}$"},
+    "description": "What a browser looks like, hashed by the page. Without it, or without the cookie, a request shares "
+    "the smaller allowance of its network.",
+}
+
+QUOTA_EXAMPLE: dict[str, Any] = {
+    "lane": "anonymous",
+    "ceiling": "visitor",
+    "limit": 50,
+    "remaining": 38,
+    "resetsAt": "2026-02-01T00:00:00.000Z",
+    "resetSeconds": 43200,
+}

@@ -9,13 +9,13 @@ from starlette.responses import Response
 
 from modelpool.jobs import JobRecord
 from modelpool.queue.port import Outcome
-from modelpool_api.admission import enqueue, prepare
+from modelpool_api.admission import admit, enqueue
 from modelpool_api.bodies import read_job
 from modelpool_api.context import Context
 from modelpool_api.pools import Pool
 from modelpool_api.preferences import MAX_WAIT, preferred_wait
 from modelpool_api.problems import responses
-from modelpool_api.routes.examples import JOB_EXAMPLE, REQUEST_EXAMPLES
+from modelpool_api.routes.examples import FINGERPRINT_PARAMETER, JOB_EXAMPLE, REQUEST_EXAMPLES
 from modelpool_api.routes.process import Asker, Counted, Process, Root
 from modelpool_api.schemas import JobView
 from modelpool_api.views import job_view
@@ -65,6 +65,7 @@ _BODY: dict[str, Any] = {
             "schema": {"type": "string", "minLength": 1, "maxLength": 255},
             "description": "The same key and body bring the same job again; with another body: 422.",
         },
+        FINGERPRINT_PARAMETER,
     ],
 }
 
@@ -77,7 +78,7 @@ _BODY: dict[str, Any] = {
     responses={
         200: {"description": "The job has ended already.", "model": JobView, "content": _JSON},
         202: {"description": "The job waits or runs; `Location` is its address.", "content": _JSON},
-        **responses(400, 401, 404, 413, 422, 503),
+        **responses(400, 401, 404, 413, 422, 429, 503),
     },
     openapi_extra=_BODY,
 )
@@ -86,11 +87,12 @@ async def create(request: Request, context: Process, subject: Asker, outcomes: C
 
     Answers 202 at once, or with `Prefer: wait=N` as soon as the job has ended.
     """
-    pool, job = await prepare(context, subject, await read_job(request))
+    admission = await admit(context, subject, await read_job(request))
+    pool, job = admission.pool, admission.job
     wait = preferred_wait(request.headers.get("prefer"))
     with pool.waiting.watch(job.id) as watch:
         outcomes.expect(job.id)
-        enqueued = await enqueue(context, pool, job)
+        enqueued = await enqueue(context, admission)
         record = enqueued.record
         if enqueued.outcome is not Outcome.REPEATED:
             outcomes.admitted(record)
@@ -105,6 +107,7 @@ async def create(request: Request, context: Process, subject: Asker, outcomes: C
     answer.headers["Location"] = f"{root}/v1/jobs/{record.id}"
     if wait is not None:
         answer.headers["Preference-Applied"] = f"wait={wait:g}"
+    answer.headers.update(admission.reserved.balance.headers())
     if enqueued.outcome is Outcome.REPEATED:
         answer.headers["Idempotency-Replayed"] = "true"
     return answer

@@ -11,6 +11,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from modelpool_api.context import Context
+from modelpool_api.identity.cookie_header import STATE
 from modelpool_api.identity.subject import Subject
 from modelpool_api.outcomes import Outcomes
 
@@ -31,7 +32,10 @@ async def _root(connection: HTTPConnection) -> str:
 
 
 async def _subject(connection: HTTPConnection) -> Subject:
-    return await (await _context(connection)).resolver.resolve(connection)
+    subject = await (await _context(connection)).resolver.resolve(connection)
+    # A dictionary that the middleware holds too: refusals carry the cookie as well.
+    connection.scope.setdefault("state", {})[STATE] = subject.set_cookie
+    return subject
 
 
 Process = Annotated[Context, Depends(_context)]

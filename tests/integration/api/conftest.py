@@ -22,6 +22,7 @@ def settings(redis_url: str, tmp_path: Path) -> Settings:
         redis_url=redis_url,
         store_url=f"file://{tmp_path}/store",
         api_keys_file=str(keys),
+        subject_secret="a-secret-for-the-tests",
         refresh_seconds=0.05,
         reap_seconds=0.1,
     )

@@ -23,7 +23,7 @@ async def test_a_job_is_accepted_at_once_with_its_address(api: Api) -> None:
     assert job["eta"]["seconds"] > 0
     record = await api.queue.get(job["id"])
     assert record.request.prompt == "a red circle"
-    assert record.subject.startswith("ip:")
+    assert record.subject.startswith("guest:")
     assert "192.0.2.7" not in record.subject
 
 

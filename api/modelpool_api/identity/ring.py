@@ -1,0 +1,77 @@
+"""The ring of signing secrets, newest first, and what is derived from it. Pure.
+
+The newest signs; all are accepted, so that a rotation logs nobody out. A secret never leaves the process: what does is
+an HMAC under a key of the day, which tells the same visitor again today and nobody tomorrow.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from modelpool.errors import InvalidInput
+
+SHORTEST = 16
+
+
+def _mac(key: bytes, *parts: str) -> bytes:
+    return hmac.new(key, "\n".join(parts).encode(), hashlib.sha256).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class DayKey:
+    """The key of one UTC day (counted from 1970)."""
+
+    day: int
+    key: bytes
+
+    def name(self, *parts: str) -> str:
+        """What stands for ``parts`` today: 27 characters, of no use to anybody without the secret."""
+        return base64.urlsafe_b64encode(_mac(self.key, *parts)[:20]).decode().rstrip("=")
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRing:
+    """One or more secrets, the newest first."""
+
+    secrets: tuple[bytes, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> SecretRing:
+        """Secrets with commas or white space between them, the newest first.
+
+        :raises InvalidInput: none, or one that is too short to be secret.
+        """
+        secrets = tuple(part.encode() for part in text.replace(",", " ").split())
+        if not secrets or min(map(len, secrets)) < SHORTEST:
+            raise InvalidInput(
+                f"the subject secret needs at least {SHORTEST} characters (several: newest first, with commas); "
+                "make one with: openssl rand -hex 32",
+                param="subjectSecret",
+            )
+        return cls(secrets)
+
+    def sign(self, purpose: str, text: str) -> str:
+        """A signature by the newest secret."""
+        return _signature(self.secrets[0], purpose, text)
+
+    def verify(self, purpose: str, text: str, signature: str) -> bool:
+        """Whether any secret of the ring has signed ``text``. Takes as long for a near miss as for nonsense."""
+        offered = signature.encode()
+        good = [hmac.compare_digest(_signature(key, purpose, text).encode(), offered) for key in self.secrets]
+        return any(good)
+
+    def ids(self) -> tuple[str, ...]:
+        """Names of the secrets that do not give them away, newest first."""
+        return tuple(_mac(key, "id").hex()[:16] for key in self.secrets)
+
+    def day_key(self, day: int, secret: str) -> DayKey:
+        """The day's key under the secret of this id; under the newest where the ring does not hold it."""
+        key = dict(zip(self.ids(), self.secrets, strict=True)).get(secret, self.secrets[0])
+        return DayKey(day, _mac(key, "day", str(day)))
+
+
+def _signature(key: bytes, purpose: str, text: str) -> str:
+    return base64.urlsafe_b64encode(_mac(key, "sign", purpose, text)[:24]).decode()

@@ -1,0 +1,236 @@
+"""The admission document: who comes in, how much each may take, what happens when there is too much to do.
+
+One YAML file, or the name of a built-in one: ``public`` (the defaults below) or ``local``, for a machine of one's own.
+Pure apart from :func:`read_policy`. Every ceiling is in quota units a UTC day.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+
+from modelpool.errors import InvalidInput
+from modelpool.jobs import Lane
+
+PROFILES = ("public", "local")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Units = Annotated[int, Field(ge=0, le=2**50)]
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]
+_NAME = r"^[a-z0-9][a-z0-9-]{0,39}$"
+
+
+def _network(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return ipaddress.ip_network(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is no network; write such as 10.0.0.0/8 or 2001:db8::/32") from None
+
+
+class Section(BaseModel):
+    """Base: camelCase, nothing unknown, nothing converted."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, strict=True, allow_inf_nan=False
+    )
+
+
+class Cookie(Section):
+    """The signed cookie that a browser is known by."""
+
+    name: str = Field("modelpool_visitor", pattern=r"^[A-Za-z0-9_-]{1,40}$")
+    life_days: int = Field(180, ge=1, le=400)
+    renew_hours: int = Field(24, ge=1, le=24 * 30)
+    """A cookie older than this is signed anew, with the newest secret."""
+    secure: bool | None = None
+    """Only over HTTPS; null: when the request came over HTTPS."""
+
+
+class Oidc(Section):
+    """An OpenID provider whose tokens are accepted as ``Authorization: Bearer``."""
+
+    issuer: str = Field(min_length=1)
+    audience: str = Field(min_length=1)
+    jwks_url: str = Field(pattern=r"^https?://")
+    algorithms: list[Algorithm] = Field(default_factory=lambda: list[Algorithm](("RS256", "ES256")), min_length=1)
+    plan: str = "account"
+    plan_claim: str | None = None
+    """A claim that names the plan; a token without it, or with a plan that does not exist, gets ``plan``."""
+    leeway_seconds: int = Field(60, ge=0, le=600)
+
+
+class Identity(Section):
+    """Which signals count."""
+
+    trusted_proxies: list[Annotated[Network, BeforeValidator(_network)]] = Field(default_factory=list)
+    """Networks whose X-Forwarded-For is believed, read from right to left."""
+    cookie: Cookie = Cookie()
+    oidc: Oidc | None = None
+
+
+class Burst(Section):
+    """At most ``burst`` at one moment, and ``per_second`` for as long as one likes."""
+
+    per_second: float = Field(2.0, gt=0, le=1e6)
+    burst: int = Field(5, ge=1, le=10**6)
+
+
+class AnonymousCeilings(Section):
+    """What those may take who have no account."""
+
+    cookie: Units = 50
+    fingerprint_and_prefix: Units = 50
+    prefix_without_signals: Units = 50
+    """Together, for all of a prefix who send no cookie or no fingerprint."""
+    prefix: Units = 250
+    """An IPv4 address, an IPv6 /64."""
+    site: Units = 1_000
+    """An IPv6 /48."""
+    burst: Burst = Burst()
+
+
+class Plan(Section):
+    """What the holder of a key may take."""
+
+    lane: Literal["paid", "account"] = "account"
+    per_day: Units
+    per_prefix: Units | None = None
+    """All keys of this plan behind one prefix together; null: no ceiling."""
+    per_site: Units | None = None
+    burst: Burst = Burst()
+
+    @property
+    def queue_lane(self) -> Lane:
+        """The lane as the queue names it."""
+        return Lane(self.lane)
+
+
+class Accounts(Section):
+    """Free accounts, which anybody may make without telling who they are."""
+
+    enabled: bool = True
+    plan: str = "account"
+    per_identity: int = Field(1, ge=1)
+    """New accounts a day for one cookie, one (fingerprint, prefix), or all of a prefix without signals."""
+    per_prefix: int = Field(5, ge=1)
+    per_site: int = Field(20, ge=1)
+
+
+class Overload(Section):
+    """The longest predicted wait, in seconds, at which a lane still lets jobs in; null: always."""
+
+    paid: float | None = Field(None, gt=0)
+    account: float | None = Field(180.0, gt=0)
+    anonymous: float | None = Field(120.0, gt=0)
+
+    def limit(self, lane: Lane) -> float | None:
+        """Of one lane."""
+        return {Lane.PAID: self.paid, Lane.ACCOUNT: self.account, Lane.ANONYMOUS: self.anonymous}[lane]
+
+
+def _plans() -> dict[str, Plan]:
+    return {
+        "account": Plan(lane="account", per_day=100, per_prefix=500, per_site=2_000),
+        "paid": Plan(lane="paid", per_day=5_000, burst=Burst(per_second=10, burst=50)),
+    }
+
+
+class AdmissionPolicy(Section):
+    """The whole document."""
+
+    profile: Literal["public", "local"] = "public"
+    """Whose defaults fill what the document does not say."""
+    identity: Identity = Identity()
+    anonymous: AnonymousCeilings = AnonymousCeilings()
+    plans: dict[Annotated[str, Field(pattern=_NAME)], Plan] = Field(default_factory=_plans)
+    accounts: Accounts = Accounts()
+    overload: Overload = Overload()
+
+    @model_validator(mode="after")
+    def _plans_exist(self) -> AdmissionPolicy:
+        wanted = {"accounts.plan": self.accounts.plan}
+        if self.identity.oidc is not None:
+            wanted["identity.oidc.plan"] = self.identity.oidc.plan
+        for where, plan in wanted.items():
+            if plan not in self.plans:
+                raise ValueError(f"{where} is {plan!r}, but plans has only {', '.join(sorted(self.plans)) or 'none'}")
+        if self.plans[self.accounts.plan].lane == "paid":
+            raise ValueError("accounts.plan is a plan of the paid lane: anybody could be served first at a click")
+        return self
+
+
+_MUCH = 10**9
+_NO_WAIT: dict[str, Any] = {"perSecond": 1e5, "burst": 10**5}
+_LOCAL: dict[str, Any] = {
+    "profile": "local",
+    "anonymous": {
+        "cookie": _MUCH,
+        "fingerprintAndPrefix": _MUCH,
+        "prefixWithoutSignals": _MUCH,
+        "prefix": _MUCH,
+        "site": _MUCH,
+        "burst": _NO_WAIT,
+    },
+    "plans": {
+        "account": {"lane": "account", "perDay": _MUCH, "burst": _NO_WAIT},
+        "paid": {"lane": "paid", "perDay": _MUCH, "burst": _NO_WAIT},
+    },
+    "accounts": {"perIdentity": 1000, "perPrefix": 1000, "perSite": 1000},
+    "overload": {"account": None, "anonymous": None},
+}
+
+
+def parse_policy(document: object) -> AdmissionPolicy:
+    """The policy that a parsed YAML document says; what it leaves away comes from its profile.
+
+    :raises InvalidInput: naming the field.
+    """
+    if document is None:
+        document = {}
+    if not isinstance(document, dict):
+        raise InvalidInput("must be an object such as {profile: public}", param="admission")
+    base = _LOCAL if document.get("profile") == "local" else {}
+    try:
+        return AdmissionPolicy.model_validate(_merged(base, document))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = str(first["msg"]).removeprefix("Value error, ")
+        raise InvalidInput(f"{where}: {message}" if where else message, param="admission") from None
+
+
+def read_policy(source: str) -> AdmissionPolicy:
+    """``public``, ``local``, or the policy of a YAML file.
+
+    :raises InvalidInput: no such file, no YAML, or a field that cannot work.
+    """
+    if source in PROFILES:
+        return parse_policy({"profile": source})
+    try:
+        document = yaml.safe_load(Path(source).read_text())
+    except OSError as error:
+        raise InvalidInput(
+            f"the admission file {source} cannot be read: {error.strerror}; give a file, or one of {', '.join(PROFILES)}",
+            param="admission",
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise InvalidInput(f"the admission file {source} is no YAML", param="admission") from None
+    try:
+        return parse_policy(document)
+    except InvalidInput as error:
+        raise InvalidInput(f"the admission file {source}: {error.message}", param="admission") from None
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """``over`` on top of ``base``, section by section."""
+    merged = dict(base)
+    for name, value in over.items():
+        below = merged.get(name)
+        merged[name] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged

@@ -1,0 +1,160 @@
+"""The day's counters in Redis. Every verb is one script and may be repeated when its reply was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
+
+from modelpool.errors import QueueUnavailable
+from modelpool.queue.connection import unavailable
+from modelpool_api.identity.days import PREFIX, Days
+from modelpool_api.identity.ring import DayKey
+from modelpool_api.quota import scripts
+from modelpool_api.quota.balance import Balance, tightest
+from modelpool_api.quota.ceilings import Allowance, Ceiling
+from modelpool_api.quota.refusals import AllowanceUsedUp, TooFast
+
+_DAYS_TRIED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """Units to take. ``witness`` is the key in Redis that exists once what they are taken for exists."""
+
+    id: str
+    price: int
+    witness: str
+    repeat: str | None = None
+    """What a repetition of the same request is known by: it costs nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """Units taken. ``known``: they had been taken before, by the request that this one repeats."""
+
+    charge: str
+    day: DayKey
+    balance: Balance
+    known: bool = False
+    nth: int = 0
+    """How often this subject had asked for the same without a seed before, today."""
+
+
+class Ledger:
+    """Takes units and gives them back. The clock is Redis's, or that of ``days`` in tests."""
+
+    def __init__(self, client: Callable[[], Awaitable[Redis]], days: Days) -> None:
+        self._client = client
+        self.days = days
+
+    async def _run(self, verb: str, *args: str | int) -> Any:
+        client = await self._client()
+        now = "" if self.days.now is None else self.days.now()
+        with unavailable():
+            return await AsyncScript(client, scripts.source(verb))(keys=[PREFIX], args=[now, *args])
+
+    async def reserve(
+        self,
+        charge: Charge,
+        allowance: Callable[[DayKey], Allowance],
+        *,
+        ring: Callable[[DayKey], str] | None = None,
+        offer: str = "",
+    ) -> Reserved:
+        """Take the price under every ceiling, or nothing. ``offer`` is a sentence for those who have used theirs up.
+
+        :raises AllowanceUsedUp: a ceiling says no; it is named, with what is left.
+        :raises TooFast: the burst rule says no.
+        :raises QueueUnavailable: Redis is away; nothing was taken.
+        """
+        today = await self.days.today()
+        for _ in range(_DAYS_TRIED):
+            found = allowance(today)
+            answer = await self._run(
+                "reserve",
+                today.day,
+                charge.price,
+                charge.id,
+                charge.witness,
+                charge.repeat or "",
+                ring(today) if ring is not None else "",
+                found.burst_counter,
+                format(1000 / found.burst.per_second, ".17g"),
+                found.burst.burst,
+                *_flat(found.ceilings),
+            )
+            match answer:
+                case ["day", _]:
+                    today = await self.days.ask()
+                case ["ok", now, nth, *used]:
+                    return Reserved(charge.id, today, tightest(found.ceilings, used, now), nth=nth)
+                case ["known", now, nth, *used, before]:
+                    return Reserved(str(before), today, tightest(found.ceilings, used, now), known=True, nth=nth)
+                case ["fast", _, wait]:
+                    raise TooFast(int(wait), found.burst.per_second, found.burst.burst)
+                case ["over", now, index, *used]:
+                    ceiling = found.ceilings[int(index)]
+                    raise AllowanceUsedUp(tightest([ceiling], [int(used[index])], now), charge.price, offer=offer)
+        raise QueueUnavailable("Redis's clock jumps from day to day. Try again in a moment.", retry_after=2)
+
+    async def look(self, allowance: Callable[[DayKey], Allowance]) -> Balance:
+        """How the day stands; takes nothing.
+
+        :raises QueueUnavailable: Redis is away.
+        """
+        found, used, now = await self._used(lambda today: allowance(today).ceilings)
+        return tightest(found, used, now)
+
+    async def used(self, ceilings: Callable[[DayKey], tuple[Ceiling, ...]]) -> tuple[int, ...]:
+        """Units used today under each of the ceilings.
+
+        :raises QueueUnavailable: Redis is away.
+        """
+        _, used, _ = await self._used(ceilings)
+        return tuple(used)
+
+    async def _used(
+        self, ceilings: Callable[[DayKey], tuple[Ceiling, ...]]
+    ) -> tuple[tuple[Ceiling, ...], list[int], int]:
+        today = await self.days.today()
+        for _ in range(_DAYS_TRIED):
+            found = ceilings(today)
+            answer = await self._run("look", today.day, *(ceiling.counter for ceiling in found))
+            if answer[0] == "ok":
+                return found, [int(count) for count in answer[2:]], int(answer[1])
+            today = await self.days.ask()
+        raise QueueUnavailable("Redis's clock jumps from day to day. Try again in a moment.", retry_after=2)
+
+    async def release(self, charge: str) -> bool:
+        """Return a reservation whose request came to nothing; False when it had been returned before."""
+        return bool(await self._run("release", charge))
+
+    async def lapse(self) -> int:
+        """Return reservations that no job came of within a minute. Returns how many."""
+        returned = 0
+        while True:
+            looked, back = await self._run("lapse")
+            returned += int(back)
+            if looked < scripts.CHUNK:
+                return returned
+
+    async def refund(self, stream: str) -> int:
+        """Return the units of jobs that ended unhappily, from a pool's stream. Returns of how many."""
+        refunded = 0
+        while True:
+            read, back = await self._run("refund", stream)
+            refunded += int(back)
+            if read < scripts.CHUNK:
+                return refunded
+
+    async def carry(self, today: DayKey, counter: str, units: int) -> None:
+        """Let a new counter begin with what its owner has used elsewhere today."""
+        await self._run("carry", today.day, counter, units)
+
+
+def _flat(ceilings: tuple[Ceiling, ...]) -> list[str | int]:
+    return [part for c in ceilings for part in (c.counter, "" if c.limit is None else c.limit)]

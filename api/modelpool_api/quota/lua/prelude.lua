@@ -1,0 +1,33 @@
+-- Shared by the ledger's scripts. KEYS[1] is the prefix, ARGV[1] the time in ms (empty: Redis's own clock).
+--   use:<day>:<counter>   units used on that UTC day
+--   charge:<id>           hash: price, state, counters (spaces between), witness, repeat
+--   pending               zset: charges whose job has not been seen yet, by the time of the reservation
+--   repeat:<key>          the charge of an Idempotency-Key
+--   rate:<counter>        when the next request would be on time (generic cell rate algorithm)
+--   ring:<day>:<name>     how often one subject has asked for the same without a seed
+--   settled:<stream>      how far a pool's stream of refunds has been read
+-- States of a charge: reserved, kept (its job has been seen), returned (no job came), refunded (its job ended unhappily).
+
+local call = redis.call
+local function key(...) return KEYS[1] .. ':' .. table.concat({...}, ':') end
+
+local now = tonumber(ARGV[1])
+if not now then
+  local time = call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Give a charge's units back into the day that they were taken from; once.
+local function give_back(id, state)
+  local charge = key('charge', id)
+  local found = call('HMGET', charge, 'state', 'price', 'counters', 'repeat')
+  if not found[1] or found[1] == 'returned' or found[1] == 'refunded' then return 0 end
+  for counter in found[3]:gmatch('%S+') do
+    local left = call('GET', counter)
+    if left then call('INCRBY', counter, -math.min(tonumber(left), tonumber(found[2]))) end
+  end
+  call('HSET', charge, 'state', state)
+  call('ZREM', key('pending'), id)
+  if state == 'returned' and found[4] and call('GET', found[4]) == id then call('DEL', found[4]) end
+  return 1
+end

@@ -1,0 +1,234 @@
+"""Units are taken under every ceiling or not at all, and given back once, into the day that they came from."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from redis.asyncio import Redis
+
+from modelpool.errors import QueueUnavailable
+from modelpool_api.identity.days import PREFIX
+from modelpool_api.policy import Burst
+from modelpool_api.quota.ledger import Ledger
+from modelpool_api.quota.refusals import AllowanceUsedUp, TooFast
+from modelpool_api.quota.scripts import KEEP_MS
+from support import RedisProcess, bundled_redis
+from support.ledgers import charge, make_ledger, under
+from support.queues import Clock
+
+STREAM = "mpl:{default/studio}:refunds"
+VISITOR = under(("visitor", 5), ("network", 8))
+OTHER = under(("device", 5), ("network", 8))
+
+
+async def left(ledger: Ledger, *limits: tuple[str, int]) -> int:
+    return (await ledger.look(under(*limits))).remaining
+
+
+async def test_units_are_taken_under_every_ceiling_and_the_tightest_is_told(ledger: Ledger) -> None:
+    assert (await ledger.reserve(charge(3), VISITOR)).balance.remaining == 2
+    balance = (await ledger.reserve(charge(4), OTHER)).balance
+    assert (balance.ceiling, balance.limit, balance.remaining) == ("device", 5, 1)
+    balance = await ledger.look(VISITOR)
+    assert (balance.ceiling, balance.remaining) == ("network", 1)
+
+
+async def test_a_refusal_takes_nothing_and_says_which_ceiling_and_what_is_left(ledger: Ledger) -> None:
+    await ledger.reserve(charge(5), VISITOR)
+    with pytest.raises(AllowanceUsedUp) as refusal:
+        await ledger.reserve(charge(4), OTHER)
+    assert (refusal.value.balance.ceiling, refusal.value.balance.remaining) == ("network", 3)
+    assert "3 are left and this needs 4" in refusal.value.message
+    assert refusal.value.retry_after == 12 * 3600
+    assert await left(ledger, ("device", 5)) == 5
+    assert await left(ledger, ("network", 8)) == 3
+
+
+async def test_a_counter_without_a_limit_counts_and_never_refuses(ledger: Ledger) -> None:
+    for _ in range(3):
+        await ledger.reserve(charge(5), under(("account", 100), ("visitor", None)))
+    assert await left(ledger, ("visitor", 50)) == 35
+
+
+async def test_a_reservation_whose_reply_was_lost_is_taken_once(ledger: Ledger) -> None:
+    lost = charge(2)
+    first = await ledger.reserve(lost, VISITOR, ring=lambda today: "ring")
+    again = await ledger.reserve(lost, VISITOR, ring=lambda today: "ring")
+    assert (again.balance.remaining, again.nth) == (first.balance.remaining, first.nth) == (3, 0)
+
+
+async def test_five_hundred_at_the_limit_admit_exactly_the_rest(client: Redis, clock: Clock) -> None:
+    replicas = [make_ledger(client, clock), make_ledger(client, clock)]
+    allowed = under(("visitor", 50), ("network", 1000))
+    await asyncio.gather(*(replicas[0].reserve(charge(), allowed) for _ in range(13)))
+    tries = [replicas[turn % 2].reserve(charge(), allowed) for turn in range(500)]
+    answers = await asyncio.gather(*tries, return_exceptions=True)
+    assert sum(not isinstance(answer, BaseException) for answer in answers) == 37
+    assert all(isinstance(answer, AllowanceUsedUp) for answer in answers if isinstance(answer, BaseException))
+    assert await left(replicas[1], ("network", 1000)) == 950
+
+
+async def test_a_request_made_again_under_its_key_costs_nothing_even_when_all_is_used_up(ledger: Ledger) -> None:
+    first = await ledger.reserve(charge(5, repeat="key"), VISITOR)
+    again = await ledger.reserve(charge(5, repeat="key"), VISITOR)
+    assert (first.known, again.known) == (False, True)
+    assert again.charge == first.charge
+    with pytest.raises(AllowanceUsedUp):
+        await ledger.reserve(charge(1, repeat="another key"), VISITOR)
+
+
+async def test_equal_requests_at_the_same_moment_are_charged_once(ledger: Ledger) -> None:
+    answers = await asyncio.gather(*(ledger.reserve(charge(5, repeat="key"), VISITOR) for _ in range(20)))
+    assert sum(not answer.known for answer in answers) == 1
+    assert len({answer.charge for answer in answers}) == 1
+
+
+class TestGivingBack:
+    async def test_a_released_reservation_is_returned_once_and_its_key_is_free_again(self, ledger: Ledger) -> None:
+        taken = await ledger.reserve(charge(4, repeat="key"), VISITOR)
+        assert await ledger.release(taken.charge)
+        assert not await ledger.release(taken.charge)
+        assert await left(ledger, ("visitor", 5), ("network", 8)) == 5
+        assert not (await ledger.reserve(charge(4, repeat="key"), VISITOR)).known
+
+    async def test_without_a_job_it_is_returned_after_a_minute(
+        self, ledger: Ledger, client: Redis, clock: Clock
+    ) -> None:
+        await ledger.reserve(charge(2, witness="job:a"), VISITOR)
+        await ledger.reserve(charge(3, witness="job:b"), VISITOR)
+        await client.set("job:b", "there")
+        clock.pass_seconds(59)
+        assert await ledger.lapse() == 0
+        clock.pass_seconds(1)
+        assert await ledger.lapse() == 1
+        assert await left(ledger, ("visitor", 5)) == 2
+        assert await client.zcard(f"{PREFIX}:pending") == 0
+
+    async def test_a_repetition_gives_the_first_request_another_minute(self, ledger: Ledger, clock: Clock) -> None:
+        await ledger.reserve(charge(2, repeat="key"), VISITOR)
+        clock.pass_seconds(50)
+        await ledger.reserve(charge(2, repeat="key"), VISITOR)
+        clock.pass_seconds(50)
+        assert await ledger.lapse() == 0
+        clock.pass_seconds(10)
+        assert await ledger.lapse() == 1
+
+    async def test_jobs_that_ended_unhappily_are_refunded_once_by_whoever_reads_first(
+        self, client: Redis, clock: Clock
+    ) -> None:
+        replicas = [make_ledger(client, clock) for _ in range(3)]
+        taken = [await replicas[0].reserve(charge(1), under(("visitor", 500))) for _ in range(300)]
+        for one in taken[:299]:
+            for _ in range(2):  # a stream may say it twice
+                await client.xadd(STREAM, {"charge": one.charge, "price": "1", "day": "20000"})
+        refunded = await asyncio.gather(*(replica.refund(STREAM) for replica in replicas))
+        assert sum(refunded) == 299
+        assert await left(replicas[0], ("visitor", 500)) == 499
+        assert await replicas[0].refund(STREAM) == 0
+
+    async def test_a_refund_goes_into_the_day_of_the_charge(self, ledger: Ledger, client: Redis, clock: Clock) -> None:
+        taken = await ledger.reserve(charge(5), VISITOR)
+        clock.pass_seconds(86_400)
+        await ledger.reserve(charge(4), VISITOR)
+        await client.xadd(STREAM, {"charge": taken.charge, "price": "5", "day": "20000"})
+        await ledger.refund(STREAM)
+        assert await left(ledger, ("visitor", 5)) == 1
+        clock.pass_seconds(-86_400)
+        assert await left(ledger, ("visitor", 5)) == 5
+
+    async def test_a_charge_that_nobody_knows_is_no_error(self, ledger: Ledger, client: Redis) -> None:
+        await client.xadd(STREAM, {"charge": "unknown", "price": "5", "day": "1"})
+        await client.xadd(STREAM, {"something": "else"})
+        assert await ledger.refund(STREAM) == 0
+        assert not await ledger.release("unknown")
+
+
+class TestDays:
+    async def test_midnight_utc_brings_a_new_allowance(self, ledger: Ledger, clock: Clock) -> None:
+        clock.pass_seconds(12 * 3600 - 0.001)
+        await ledger.reserve(charge(5), VISITOR)
+        with pytest.raises(AllowanceUsedUp) as refusal:
+            await ledger.reserve(charge(), VISITOR)
+        assert refusal.value.retry_after == 1
+        clock.pass_seconds(0.001)
+        balance = (await ledger.reserve(charge(), VISITOR)).balance
+        assert (balance.remaining, balance.seconds_to_reset) == (4, 86_400)
+
+    async def test_replicas_with_other_clocks_agree_on_the_day(self, client: Redis, clock: Clock) -> None:
+        # Each replica's own clock stands still or runs ahead; what counts is Redis's.
+        replicas = [make_ledger(client, clock) for _ in range(3)]
+        names = []
+        for seconds in (0, 12 * 3600 - 1, 1, 86_399, 1):
+            clock.pass_seconds(seconds)
+            taken = [await replica.reserve(charge(), under(("visitor", 3))) for replica in replicas]
+            names.append({one.day.name("visitor") for one in taken})
+            for one in taken:
+                await replicas[0].release(one.charge)
+        assert [len(name) for name in names] == [1] * 5
+        assert names[0] == names[1] != names[2] == names[3] != names[4]
+
+
+SLOWLY = under(("visitor", 1000), burst=Burst(per_second=2, burst=5), counter="n:here")
+
+
+class TestBurst:
+    async def test_five_at_once_and_two_a_second(self, ledger: Ledger, clock: Clock) -> None:
+        async def admitted(tries: int) -> int:
+            answers = await asyncio.gather(
+                *(ledger.reserve(charge(), SLOWLY) for _ in range(tries)), return_exceptions=True
+            )
+            assert all(isinstance(a, TooFast) for a in answers if isinstance(a, BaseException))
+            return sum(not isinstance(answer, BaseException) for answer in answers)
+
+        assert await admitted(20) == 5
+        clock.pass_seconds(0.499)
+        assert await admitted(5) == 0
+        clock.pass_seconds(0.001)
+        assert await admitted(5) == 1
+        clock.pass_seconds(10)
+        assert await admitted(20) == 5
+
+    async def test_what_comes_too_fast_is_not_charged_and_is_told_when_to_come_back(
+        self, ledger: Ledger, clock: Clock
+    ) -> None:
+        for _ in range(5):
+            await ledger.reserve(charge(), SLOWLY)
+        with pytest.raises(TooFast) as refusal:
+            await ledger.reserve(charge(), SLOWLY)
+        assert refusal.value.retry_after == 1
+        assert await left(ledger, ("visitor", 1000)) == 995
+
+
+async def test_a_subjects_repeats_are_counted_only_when_they_are_admitted(ledger: Ledger) -> None:
+    places = [(await ledger.reserve(charge(), VISITOR, ring=lambda today: "words")).nth for _ in range(5)]
+    with pytest.raises(AllowanceUsedUp):
+        await ledger.reserve(charge(), VISITOR, ring=lambda today: "words")
+    assert places == [0, 1, 2, 3, 4]
+    assert (await ledger.reserve(charge(), OTHER, ring=lambda today: "other words")).nth == 0
+
+
+async def test_every_key_expires(ledger: Ledger, client: Redis) -> None:
+    taken = await ledger.reserve(charge(2, repeat="key"), VISITOR, ring=lambda today: "words")
+    await ledger.reserve(charge(), under(("visitor", 5), burst=Burst(), counter="n:here"))
+    await client.xadd(STREAM, {"charge": taken.charge, "price": "2", "day": "20000"})
+    await ledger.refund(STREAM)
+    await ledger.carry(taken.day, "fresh", 7)
+    keys = [key async for key in client.scan_iter(f"{PREFIX}:*")]
+    kinds = {key.removeprefix(f"{PREFIX}:").partition(":")[0] for key in keys}
+    assert kinds == {"use", "charge", "pending", "repeat", "rate", "ring", "settled", "day"}
+    for key in keys:
+        assert 0 < await client.pttl(key) <= 86_400_000 + KEEP_MS, key
+
+
+async def test_without_redis_nothing_is_decided(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with RedisProcess(bundled_redis(), tmp_path_factory.mktemp("redis")) as server:
+        client = Redis.from_url(server.url, decode_responses=True)
+        ledger = make_ledger(client)
+        await ledger.reserve(charge(), VISITOR)
+        server.kill()
+        with pytest.raises(QueueUnavailable):
+            await ledger.reserve(charge(), VISITOR)
+        server.start()
+        assert (await ledger.look(VISITOR)).remaining == 5
+        await client.aclose()
