@@ -110,7 +110,7 @@ async def _reserve(context: Context, subject: Subject, asked: Asked, draft: _Dra
         return await context.ledger.reserve(
             charge,
             lambda today: allowance(subject, today, context.policy),
-            ring=(lambda today: today.name("ring", subject.id, words)) if asked.body.seed is None else None,
+            ring=(lambda today: today.name("ring", subject.repeats, words)) if asked.body.seed is None else None,
             offer=OFFER if subject.plan is None and context.policy.accounts.enabled else "",
         )
     except AllowanceUsedUp as refusal:
@@ -127,7 +127,7 @@ async def _complete(context: Context, subject: Subject, asked: Asked, draft: _Dr
     changes: dict[str, object] = {}
     if body.seed is None:
         words = words_digest(request, version, draft.image)
-        changes["seed"] = ring_seed(words, reserved.day.day, subject.id, reserved.nth)
+        changes["seed"] = ring_seed(words, reserved.day.day, subject.repeats, reserved.nth)
     if draft.image is not None:
         changes["input"] = await context.inputs.keep(draft.image)
     request = request.model_copy(update=changes)

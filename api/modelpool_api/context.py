@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
@@ -18,15 +19,17 @@ from modelpool.store.open import open_store
 from modelpool.store.port import Store
 from modelpool_api.identity.days import Days
 from modelpool_api.identity.keys_file import ApiKey, FileKeys, read_api_keys, require_plans
-from modelpool_api.identity.oidc import OidcVerifier
 from modelpool_api.identity.resolver import SignalSubjectResolver
 from modelpool_api.identity.ring import SecretRing
 from modelpool_api.identity.subject import SubjectResolver
 from modelpool_api.inputs import Inputs
-from modelpool_api.policy import AdmissionPolicy, read_policy
+from modelpool_api.policy import AdmissionPolicy, Oidc, read_policy
 from modelpool_api.pools import Connect, Pools
 from modelpool_api.quota.ledger import Ledger
 from modelpool_api.settings import Settings
+
+if TYPE_CHECKING:
+    from modelpool_api.identity.oidc import OidcVerifier
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +93,6 @@ def open_context(
         reread_seconds=settings.reread_seconds,
     )
     days = Days(pools.client, ring, now=redis_now)
-    oidc = policy.identity.oidc
     return Context(
         settings=settings,
         store=store,
@@ -102,7 +104,7 @@ def open_context(
             ring,
             days,
             file_keys=FileKeys(keys),
-            oidc=OidcVerifier(oidc) if oidc is not None else None,
+            oidc=_verifier(policy.identity.oidc),
             root_path=settings.root_path,
         ),
         ledger=Ledger(pools.client, days),
@@ -115,6 +117,14 @@ def _file_keys(settings: Settings, policy: AdmissionPolicy) -> tuple[ApiKey, ...
     keys = read_api_keys(Path(settings.api_keys_file)) if settings.api_keys_file else ()
     require_plans(keys, policy.plans)
     return keys
+
+
+def _verifier(rules: Oidc | None) -> OidcVerifier | None:
+    if rules is None:
+        return None
+    from modelpool_api.identity.oidc import OidcVerifier  # its libraries are for those who use it
+
+    return OidcVerifier(rules)
 
 
 def _ring(settings: Settings) -> SecretRing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from starlette.requests import HTTPConnection
 
@@ -14,11 +14,13 @@ from modelpool.jobs import Lane
 from modelpool_api.identity.cookie import is_due, make_cookie, set_cookie
 from modelpool_api.identity.days import Days
 from modelpool_api.identity.keys_file import FileKeys
-from modelpool_api.identity.oidc import OidcVerifier
 from modelpool_api.identity.ring import DayKey, SecretRing
 from modelpool_api.identity.signals import Heard, Signals, read_signals
 from modelpool_api.identity.subject import Subject
 from modelpool_api.policy import AdmissionPolicy
+
+if TYPE_CHECKING:
+    from modelpool_api.identity.oidc import OidcVerifier
 
 
 class Credentials(Protocol):

@@ -20,8 +20,8 @@ class Subject:
     plan: str | None = None
     """Whose allowance counts; None: the anonymous ceilings."""
     repeats: str = ""
-    """Whose Idempotency-Keys these are: for the anonymous wider than ``id``, because a first request comes without the
-    cookie that its repetition may bring."""
+    """Whose Idempotency-Keys and repeated prompts these are: for the anonymous wider than ``id``, because a first request
+    comes without the cookie that the next one brings."""
     signals: Signals | None = field(default=None, repr=False, compare=False)
     set_cookie: str | None = field(default=None, repr=False, compare=False)
     """A Set-Cookie header that the answer should carry."""
