@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from modelpool.errors import ModelpoolError
 from modelpool.jobs import FINAL_STATES, JobEvent, JobState, NewJob
+from modelpool.queue.check import QueueCheck
 from modelpool.queue.job import Bell, Refund
 from modelpool.queue.model import QueueModel
 from modelpool.queue.port import Batch, HotModel
@@ -155,7 +156,9 @@ class QueueTwins(RuleBasedStateMachine):
             return
         try:
             self.no_job_is_under_two_leases()
+            self.nothing_is_amiss()
             self.everything_ends()
+            self.nothing_is_amiss()
         finally:
             self.run(self.pubsub.aclose())  # type: ignore[no-untyped-call]
 
@@ -165,6 +168,10 @@ class QueueTwins(RuleBasedStateMachine):
             holders.update(self.both("renew", batch.lease, [job.id for job in batch.jobs]).held)
         running = [job for job in self.asked if self.model.get(job).state is JobState.RUNNING]
         assert holders == Counter(running)
+
+    def nothing_is_amiss(self) -> None:
+        checker = QueueCheck(POOL, self.client, now=self.clock)
+        assert self.run(checker.check()).findings == []
 
     def everything_ends(self) -> None:
         """A willing worker and a reaper bring every job to its end; each refund is owed, and none is missing."""

@@ -16,6 +16,11 @@ REFUNDS_MS = 2 * DAY_MS
 DEMAND_MS = 25 * HOUR_MS
 """How long demand counters live: the forecast looks back a day."""
 
+MENDED_LEASE_MS = 30_000
+"""A running job that nobody would look after again gets a lease of this length; a worker that lives renews it."""
+LONGEST_LEASE_MS = 10 * 60_000
+"""No worker asks for a lease as long as this: the clock has jumped."""
+
 LINES = ("paid", "free")
 """Lanes of one line share it by weight; the first line goes first, always."""
 
@@ -23,6 +28,8 @@ WORKER_LOST = JobError(
     code="worker_lost", message="The worker stopped answering while it ran this job, three times in a row."
 )
 EXPIRED = JobError(code="expired", message="The job did not finish before its deadline.")
+
+REQUEST_LOST = JobError(code="request_lost", message="Redis has lost what this job was to do: send it again.")
 
 
 def line_of(lane: Lane) -> str:

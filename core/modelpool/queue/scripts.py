@@ -16,8 +16,11 @@ from modelpool.queue.rules import (
     EXPIRED,
     HOUR_MS,
     LINES,
+    LONGEST_LEASE_MS,
+    MENDED_LEASE_MS,
     RECORD_MS,
     REFUNDS_MS,
+    REQUEST_LOST,
     WORKER_LOST,
 )
 
@@ -25,6 +28,12 @@ CHUNK = 64
 """The most jobs that one script looks after besides its own."""
 TICKET_DIGITS = 10
 """Hexadecimal, zero-padded, so that tickets sort as text."""
+
+KINDS = (
+    "job", "body", "line", "batch", "shape", "due", "flight", "followers", "debt", "tally", "idempotency", "cache", "lease",
+    "demand", "refunds",
+)  # fmt: skip
+"""What a key of the queue's own begins with, after the pool's prefix."""
 
 _CONSTANTS: dict[str, int | str] = {
     "LINES": "{'" + "','".join(LINES) + "'}",
@@ -35,10 +44,14 @@ _CONSTANTS: dict[str, int | str] = {
     "CACHE_MS": CACHE_MS,
     "REFUNDS_MS": REFUNDS_MS,
     "DEMAND_MS": DEMAND_MS,
+    "LONGEST_LEASE_MS": LONGEST_LEASE_MS,
+    "MENDED_LEASE_MS": MENDED_LEASE_MS,
     "CHUNK": CHUNK,
+    "KINDS": "{" + ",".join(f"{kind}=true" for kind in KINDS) + "}",
     "TICKET_DIGITS": TICKET_DIGITS,
     "WORKER_LOST": f"[[{WORKER_LOST.to_json()}]]",
     "EXPIRED": f"[[{EXPIRED.to_json()}]]",
+    "REQUEST_LOST": f"[[{REQUEST_LOST.to_json()}]]",
 }
 
 _SHARED = {
@@ -56,6 +69,11 @@ _SHARED = {
     "demand": ("prelude",),
     "shed": ("prelude",),
     "summaries": ("prelude",),
+    "check_jobs": ("prelude", "endings"),
+    "check_entries": ("prelude", "endings"),
+    "check_leaders": ("prelude", "endings"),
+    "check_keys": ("prelude",),
+    "recount": ("prelude",),
 }
 VERBS = tuple(_SHARED)
 

@@ -26,6 +26,10 @@ local function promote(leader)
   call('DEL', flight(leader))
 end
 
+local function has_followers(id)
+  return call('EXISTS', key('followers', LINES[1], id), key('followers', LINES[2], id)) > 0
+end
+
 -- Followers of an ended leader end like it, a chunk at a time: while some are left, the leader stays due and the
 -- reaper goes on.
 local function share(leader)

@@ -1,0 +1,26 @@
+-- Is every entry of a sorted set there rightfully? ARGV: repair ('1'), the set's kind, its name, members.
+-- Returns {problem, id, …}.
+local repair, kind, place = ARGV[2] == '1', ARGV[3], ARGV[4]
+local answer = {}
+
+local function belongs(job, name)
+  if kind == 'due' then return not job.finished or has_followers(job.id) end
+  if member(job) ~= name then return false end
+  if kind == 'followers' then return job.state == 'following' end
+  if job.state ~= 'queued' then return false end
+  for _, its in ipairs(places(job)) do
+    if its == place then return true end
+  end
+  return false
+end
+
+for i = 5, #ARGV do
+  local name = ARGV[i]
+  local id = kind == 'due' and name or id_of(name)
+  local job = read(id)
+  if not (job and belongs(job, name)) and call('ZSCORE', place, name) then
+    answer[#answer + 1], answer[#answer + 2] = job and 'entry astray' or 'entry of nobody', id
+    if repair then call('ZREM', place, name) end
+  end
+end
+return answer

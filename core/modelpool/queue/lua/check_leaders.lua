@@ -1,0 +1,47 @@
+-- Has each job that others follow an end in store for them? ARGV: repair ('1'), ids. Returns {problem, id, …}; what a
+-- repair leaves undone of a large crowd is found again.
+local repair = ARGV[2] == '1'
+local answer = {}
+
+-- The first of all who follow, whatever the leader's record says of their digest.
+local function first_follower(id)
+  for _, line in ipairs(LINES) do
+    local name = call('ZRANGE', key('followers', line, id), 0, 0)[1]
+    local follower = name and read(id_of(name))
+    if follower and follower.state == 'following' then return follower end
+  end
+end
+
+local function move(from, leader)
+  for _, line in ipairs(LINES) do
+    local popped = call('ZPOPMIN', key('followers', line, from), CHUNK)
+    for i = 1, #popped, 2 do
+      local follower = read(id_of(popped[i]))
+      if follower and follower.state == 'following' then join(leader, follower) end
+    end
+  end
+end
+
+for i = 3, #ARGV do
+  local id = ARGV[i]
+  local follower, leader = first_follower(id), read(id)
+  local ended = leader and leader.finished
+  local settling = ended and (leader.state == 'succeeded' or leader.state == 'failed')
+  local named = follower and call('GET', flight(follower))
+  local fine = (leader and not ended and named == id) or (settling and call('ZSCORE', key('due'), id))
+  if follower and not fine then
+    answer[#answer + 1], answer[#answer + 2] = 'leader gone', id
+    local other = named and named ~= id and read(named)
+    if not repair then -- only told
+    elseif settling then
+      add(key('due'), now, id, RECORD_MS) -- the reaper ends the followers alike
+    elseif other and not other.finished then
+      move(id, other)
+    elseif leader and not ended then
+      call('SET', flight(follower), id, 'PX', ttl_of(follower))
+    else
+      promote({id = id, digest = follower.digest})
+    end
+  end
+end
+return answer
