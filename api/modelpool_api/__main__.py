@@ -43,7 +43,10 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
     **_env("SUBJECT_SECRET"),
 )
 @click.option(
-    "--log-level", default="info", type=click.Choice(["debug", "info", "warning", "error"]), **_env("LOG_LEVEL")
+    "--log-level",
+    default="info",
+    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+    **_env("LOG_LEVEL"),
 )
 @click.option("--access-log/--no-access-log", default=False, help="One line a request.", **_env("ACCESS_LOG"))
 def main(log_level: str, access_log: bool, root_path: str, **given: object) -> None:

@@ -35,6 +35,8 @@ class WorkerConfig:
     cache_dir: Path = DEFAULT_CACHE
     """Where models fetched from s3:// are kept; workers of one machine may share it."""
     device: Device = Device.CPU
+    cpu_id: str = "cpu"
+    """Reported as the slot's device when ``device`` is the CPU."""
     engine: EngineKind = EngineKind.DIFFUSERS
     threads: int | None = None
     """Of torch within the process; None leaves it to torch."""

@@ -45,15 +45,15 @@ class DiffusersEngine:
 
     mixes = False
 
-    def __init__(self, device: str) -> None:
-        """``device`` is ``cpu`` or ``cuda``.
+    def __init__(self, device: str, cpu_id: str = "cpu") -> None:
+        """``device`` is ``cpu``, which is reported as ``cpu_id``, or ``cuda``, which is reported by its UUID.
 
         :raises DeviceFailed: CUDA without exactly one visible device.
         """
         # Their bars would fill the log; the keeper tells how a load gets on.
         diffusers.logging.disable_progress_bar()
         transformers.logging.disable_progress_bar()
-        self.device = _describe(device)
+        self.device = _describe(device, cpu_id)
         self.version = f"diffusers-{diffusers.__version__}+torch-{torch.__version__}+{device}"
         self._torch_device = torch.device(device)
 
@@ -218,9 +218,9 @@ class DiffusersResident:
         self._colours.learn(latents, outcomes[0][len(outcomes[0]) // 2])
 
 
-def _describe(device: str) -> DeviceInfo:
+def _describe(device: str, cpu_id: str) -> DeviceInfo:
     if device == "cpu":
-        return DeviceInfo("cpu", "cpu")
+        return DeviceInfo("cpu", cpu_id)
     visible = torch.cuda.device_count()
     if visible != 1:
         raise DeviceFailed(

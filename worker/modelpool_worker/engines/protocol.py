@@ -45,7 +45,7 @@ class DeviceInfo:
     kind: str
     """``cpu`` or ``cuda``."""
     uuid: str
-    """Of the GPU; ``cpu`` where there is none."""
+    """Of the GPU. Where there is none: the id that a device plugin gave to the pod, else ``cpu``."""
 
 
 class Stopped(Exception):

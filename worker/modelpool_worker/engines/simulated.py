@@ -33,9 +33,11 @@ class SimulatedEngine:
 
     mixes = False
     version = "simulated-1"
-    device = DeviceInfo("cpu", "cpu")
 
-    def __init__(self, timings: Timings | None = None, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, timings: Timings | None = None, sleep: Callable[[float], None] = time.sleep, *, cpu_id: str = "cpu"
+    ) -> None:
+        self.device = DeviceInfo("cpu", cpu_id)
         self.timings = timings or Timings()
         self.gate = threading.Event()
         """Clear it to hold every batch at its next step."""
