@@ -71,7 +71,7 @@ local function conclude(job, state, changes)
   if leader ~= job.id then return end
   if state == 'succeeded' or state == 'failed' then
     call('DEL', flight(job))
-    share(job)
+    if call('EXISTS', key('followers', 'paid', job.id), key('followers', 'free', job.id)) > 0 then share(job) end
   else
     promote(job)
   end

@@ -17,9 +17,9 @@ local job = {seq = 1, enqueued = now, deadline = now + life, attempts = 0}
 for i = 8, #ARGV, 2 do job[ARGV[i]] = ARGV[i + 1] end
 local ttl = ttl_of(job)
 
-local cached = use_cache == '1' and call('GET', key('cache', job.digest))
-local leader = use_cache == '1' and not cached and call('GET', flight(job))
-leader = leader and read(leader)
+local cached, leading = unpack(call('MGET', key('cache', job.digest), flight(job)))
+cached = use_cache == '1' and cached
+local leader = use_cache == '1' and not cached and leading and read(leading)
 if cached then
   job.state, job.cached, job.result, job.finished = 'succeeded', '1', cached, now
 else
@@ -32,10 +32,10 @@ else
   job.tag = math.max(debt_of(job), math.min(reached, head))
 end
 
-local fields = {}
+local fields, n = {}, 0
 for field, value in pairs(job) do
-  fields[#fields + 1] = field
-  fields[#fields + 1] = value
+  fields[n + 1], fields[n + 2] = field, value
+  n = n + 2
 end
 call('HSET', key('job', id), unpack(fields))
 job.id = id
@@ -51,9 +51,7 @@ if leader then
 end
 
 -- Who wants no cache follows nobody, and leads only where nobody does.
-if use_cache == '1' or call('EXISTS', flight(job)) == 0 then
-  call('SET', flight(job), id, 'PX', ttl)
-end
+if use_cache == '1' or not leading then call('SET', flight(job), id, 'PX', ttl) end
 bill(job)
 enter(job)
 demand(job.model)

@@ -15,7 +15,12 @@
 
 local call = redis.call
 
-local function key(...) return KEYS[1] .. ':' .. table.concat({...}, ':') end
+local prefix = KEYS[1] .. ':'
+local function key(kind, one, two)
+  if two then return prefix .. kind .. ':' .. one .. ':' .. two end
+  if one then return prefix .. kind .. ':' .. one end
+  return prefix .. kind
+end
 local function member(job) return job.ticket .. job.id end
 local function flight(job) return key('flight', job.digest:sub(1, 32)) end
 local function id_of(name) return name:sub(TICKET_DIGITS + 1) end
