@@ -1,7 +1,7 @@
 # `make help` lists what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format lock train-demo-models check-demo-models chaos bench-latency bench-planner clean distclean
+.PHONY: help setup demo up test check format crd lock train-demo-models check-demo-models chaos bench-latency bench-planner clean distclean
 
 BIN := .venv/bin
 
@@ -20,11 +20,14 @@ up: setup ## Run the example pool on http://127.0.0.1:8080 until Ctrl-C
 test: setup ## Run the unit and integration tests; PYTEST="-k name" to choose
 	@scripts/test $(PYTEST)
 
-check: setup ## Check format, lint, types, imports and lock files, as CI does
+check: setup ## Check format, lint, types, imports and generated files, as CI does
 	@scripts/check
 
 format: setup ## Format, and mend what the linter can mend
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+crd: setup ## Write the CustomResourceDefinition anew from the core models
+	@$(BIN)/python scripts/crd.py
 
 lock: setup ## Resolve the dependencies anew; UPGRADE="--upgrade" for the latest
 	@$(BIN)/python scripts/lock.py $(UPGRADE)

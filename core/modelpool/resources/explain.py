@@ -11,13 +11,23 @@ from pydantic_core import ErrorDetails
 
 from modelpool.resources.checks import Finding
 from modelpool.resources.quantity import PATTERN as QUANTITY_PATTERN
-from modelpool.resources.spec import NAME_PATTERN
+from modelpool.resources.spec import (
+    MODEL_NAME_PATTERN,
+    MONEY_PATTERN,
+    NAME_PATTERN,
+    SHA256_PATTERN,
+    URI_PATTERN,
+)
 
 Place = tuple[int | str, ...]
 
 _PATTERN_CURES: Mapping[str, str] = {
     NAME_PATTERN: "use lower-case letters, digits and '-', starting and ending with a letter or digit",
+    MODEL_NAME_PATTERN: "use lower-case letters, digits, '-' and '.', starting and ending with a letter or digit",
     QUANTITY_PATTERN: "write a number with an optional unit, such as 24Gi or 512M",
+    URI_PATTERN: "write file:///models/NAME or s3://BUCKET/KEY",
+    SHA256_PATTERN: "write the 64 hexadecimal digits of a SHA-256",
+    MONEY_PATTERN: 'must be a number, such as "0.25"',
 }
 _EXPECTED: Mapping[str, str] = {
     "string_type": 'must be text; put it in quotes, such as "{value}"',
@@ -53,6 +63,14 @@ def findings_of(error: ValidationError, root: type[BaseModel]) -> list[Finding]:
     return [Finding(field_path(details["loc"]), _sentence(details, root)) for details in problems]
 
 
+def cure_for(pattern: str) -> str:
+    """What to write where the text does not match one of the resource's patterns.
+
+    :raises KeyError: no field of the resource has this pattern.
+    """
+    return _PATTERN_CURES[pattern]
+
+
 def field_path(place: Place) -> str:
     """``spec.tiers[1].models[0].weights``."""
     path = ""
@@ -70,7 +88,7 @@ def _sentence(details: ErrorDetails, root: type[BaseModel]) -> str:
         "extra_forbidden": lambda: _unknown_field(details["loc"], root),
         "enum": lambda: _one_of(value, _enum_names(context)),
         "literal_error": lambda: _one_of(value, _enum_names(context)),
-        "string_pattern_mismatch": lambda: _mismatch(value, str(context.get("pattern"))),
+        "string_pattern_mismatch": lambda: f"{value!r} cannot be used; {cure_for(str(context['pattern']))}",
         "value_error": lambda: str(context.get("error", details["msg"])),
     }
     return special[kind]() if kind in special else details["msg"][:1].lower() + details["msg"][1:]
@@ -97,16 +115,6 @@ def _enum_names(context: Mapping[str, Any]) -> list[str]:
     """From pydantic's ``'Always', 'Rotate' or 'OnDemand'``."""
     text = str(context.get("expected", "")).replace(" or ", ", ")
     return [name.strip().strip("'") for name in text.split(",") if name.strip()]
-
-
-def _mismatch(value: object, pattern: str) -> str:
-    if pattern.startswith("^(file|s3)"):
-        cure = "write file:///models/NAME or s3://BUCKET/KEY"
-    elif "0-9a-f" in pattern:
-        cure = "write the 64 hexadecimal digits of a SHA-256"
-    else:
-        cure = _PATTERN_CURES.get(pattern, _PATTERN_CURES[NAME_PATTERN])
-    return f"{value!r} cannot be used; {cure}"
 
 
 def _model_at(place: Place, root: type[BaseModel]) -> type[BaseModel] | None:

@@ -1,39 +1,13 @@
 """A pool file becomes a ModelPool, or one line that names the file, the field and the cure."""
 
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
 from modelpool.errors import InvalidSpec
 from modelpool.resources.load import load_pool, parse_pool
-
-GOOD = dedent("""\
-    apiVersion: modelpool.dev/v1alpha1
-    kind: ModelPool
-    metadata:
-      name: studio
-      labels: {team: art}
-    spec:
-      gpu: {vram: 24Gi}
-      tiers:
-      - name: primary
-        policy: Always
-        slots: 4
-        models:
-        - name: flux-schnell
-          source: {uri: "file:///models/flux-schnell"}
-          weights: 12Gi
-          activations: 4Gi
-      - name: secondary
-        policy: Rotate
-        slots: 2
-        models:
-        - name: sd-1.5
-          source: {uri: "file:///models/sd-1.5"}
-          weights: 4Gi
-          activations: 2Gi
-    """)
+from support.pool_examples import MISTAKES, Mistake
+from support.pool_examples import TEXT as GOOD
 
 
 def message(text: str) -> str:
@@ -57,37 +31,12 @@ def test_documents_of_other_kinds_are_passed_over() -> None:
     assert parse_pool(others + GOOD, "pool.yaml").metadata.name == "studio"
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "field", "cure"),
-    [
-        ("weights: 4Gi", "weights: 4GB", "spec.tiers[1].models[0].weights", "such as 24Gi or 512M"),
-        ("weights: 4Gi", "weights: 4", "spec.tiers[1].models[0].weights", 'put it in quotes, such as "4"'),
-        ("weights: 4Gi", "weights: 0Gi", "spec.tiers[1].models[0].weights", "must be more than 0, such as 24Gi"),
-        ("weights: 4Gi", "weights: 23Gi", "spec.tiers[1].models[0].weights", "raise the tier's gpu.vram"),
-        ("weights: 4Gi\n      ", "", "spec.tiers[1].models[0].weights", "is required; add it"),
-        ("slots: 2", "slots: 0", "spec.tiers[1].slots", "must be at least 1; it is 0"),
-        ("slots: 2", "slots: two", "spec.tiers[1].slots", "must be a whole number"),
-        ("slots: 2", "slots: 2000", "spec.tiers[1].slots", "must be at most 1000; it is 2000"),
-        ("slots: 2", "slot: 2", "spec.tiers[1].slot", "did you mean slots?"),
-        ("slots: 2", "slots: 2\n    xyzzy: 1", "spec.tiers[1].xyzzy", "use one of name, policy, slots"),
-        ("gpu: {vram: 24Gi}", "gpu: {vram: 24Gi, nodeSelektor: {}}", "spec.gpu.nodeSelektor", "mean nodeSelector?"),
-        ("policy: Rotate", "policy: rotate", "spec.tiers[1].policy", "did you mean Rotate?"),
-        ("policy: Rotate", "policy: LRU", "spec.tiers[1].policy", "use one of Always, Rotate, OnDemand"),
-        ("name: secondary", "name: Secondary", "spec.tiers[1].name", "use lower-case letters, digits and '-'"),
-        ("name: secondary", "name: primary", "spec.tiers[1].name", "give each tier its own name"),
-        ("file:///models/sd-1.5", "models/sd-1.5", "spec.tiers[1].models[0].source.uri", "file:///models/NAME"),
-        ("gpu: {vram: 24Gi}", "gpu: 24Gi", "spec.gpu", "must be a mapping (key: value)"),
-        ("gpu: {vram: 24Gi}", "gpu: {vram: 24Gi}\n  default: maybe", "spec.default", "must be true or false"),
-        ("gpu: {vram: 24Gi}", "gpu: {vram: 24Gi}\n  cost: {gpuHourUSD: x}", "spec.cost.gpuHourUSD", "be a number"),
-        ("v1alpha1", "v1", "apiVersion", "did you mean modelpool.dev/v1alpha1?"),
-        ("name: studio", "nome: studio", "metadata.name", "is required; add it"),
-    ],
-)
-def test_a_mistake_names_the_field_and_the_cure(old: str, new: str, field: str, cure: str) -> None:
-    assert old in GOOD
-    said = message(GOOD.replace(old, new))
-    assert said.startswith(f"pool.yaml: {field}: ")
-    assert cure in said
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: f"{mistake.field} as {mistake.new.strip()}")
+def test_a_mistake_names_the_field_and_the_cure(mistake: Mistake) -> None:
+    assert mistake.old in GOOD
+    said = message(GOOD.replace(mistake.old, mistake.new))
+    assert f"{mistake.field}: " in said
+    assert mistake.cure in said
 
 
 def test_every_mistake_is_told_at_once() -> None:

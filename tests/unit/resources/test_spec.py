@@ -7,78 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from modelpool.resources.spec import ModelPool, ModelPoolSpec, Policy, Task
-
-FULL: dict[str, Any] = {
-    "default": True,
-    "targetSeconds": 10,
-    "gpu": {
-        "mode": "ResourceClaim",
-        "claim": {"deviceClassName": "gpu.nvidia.com", "selectors": ["device.driver == 'gpu.nvidia.com'"]},
-        "vram": "24Gi",
-        "tolerations": [{"key": "gpu", "operator": "Exists"}],
-        "runtimeClassName": "nvidia",
-        "nodeLostSeconds": 60,
-    },
-    "hostMemory": "64Gi",
-    "workerOverhead": "6Gi",
-    "modelVolume": {"persistentVolumeClaim": {"claimName": "models"}},
-    "tiers": [
-        {
-            "name": "primary",
-            "policy": "Always",
-            "slots": 4,
-            "models": [
-                {
-                    "name": "flux-schnell",
-                    "tasks": ["TextToImage"],
-                    "source": {"uri": "file:///models/flux-schnell"},
-                    "weights": "12Gi",
-                    "activations": "4Gi",
-                    "defaults": {"width": 1024, "height": 1024, "steps": 4, "guidance": 0},
-                    "limits": {"maxPixels": 1572864, "maxSteps": 50, "sizeMultiple": 16},
-                    "batch": {"max": 8, "lingerMilliseconds": 0},
-                    "quotaUnits": 1,
-                    "secondsPerMegapixelStep": 0.15,
-                    "styles": [{"name": "anime", "prompt": "{prompt}, anime", "negative": "photo"}],
-                }
-            ],
-        },
-        {
-            "name": "video",
-            "policy": "OnDemand",
-            "slots": 1,
-            "idleSeconds": 600,
-            "lend": True,
-            "gpu": {"vram": "48Gi"},
-            "models": [
-                {
-                    "name": "svd",
-                    "tasks": ["ImageToVideo"],
-                    "source": {"uri": "s3://bucket/svd.tar", "sha256": "0" * 64},
-                    "weights": "9Gi",
-                    "activations": "20Gi",
-                    "quotaUnits": 5,
-                }
-            ],
-        },
-    ],
-    "rebalance": {"intervalSeconds": 15, "hysteresis": 3, "dryRun": False},
-    "worker": {"image": "registry/worker:1", "device": "cuda", "podTemplate": {"spec": {"priorityClassName": "gpu"}}},
-    "cost": {"gpuHourUSD": "0.25", "cloudPerGenerationUSD": "0.03"},
-}
-MINIMAL: dict[str, Any] = {
-    "gpu": {"vram": "24Gi"},
-    "tiers": [
-        {
-            "name": "primary",
-            "policy": "Always",
-            "slots": 1,
-            "models": [
-                {"name": "m", "source": {"uri": "file:///models/m"}, "weights": "1Gi", "activations": "1Gi"},
-            ],
-        }
-    ],
-}
+from support.pool_examples import FULL, MINIMAL
 
 
 def test_every_field_of_the_design_is_read() -> None:
