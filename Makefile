@@ -1,7 +1,7 @@
 # `make help` lists what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format crd lock train-demo-models check-demo-models chaos bench-latency bench-planner clean distclean
+.PHONY: help setup demo up test check format crd lock train-demo-models check-demo-models chaos bench-latency bench-planner prove-queue clean distclean
 
 BIN := .venv/bin
 
@@ -46,6 +46,9 @@ bench-latency: setup ## Measure the overhead per job and the time to a result at
 
 bench-planner: setup ## Time plan() on small and large pools
 	PYTHONPATH=tests $(BIN)/python tests/bench/planner.py
+
+prove-queue: setup ## Drive the queue and its model with 10,000 random examples on Redis 6.2 and 7; QUEUE_EXAMPLES=N
+	PYTHONPATH=tests $(BIN)/python tests/bench/prove_queue.py
 
 clean: ## Remove what runs and tools left behind; keep .venv
 	rm -rf out run build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -4,15 +4,18 @@ Replies get lost (an operation is done again), deliveries come twice, workers di
 while time passes), clocks jump, servers forget their scripts.
 """
 
+import asyncio
 import hashlib
 from collections import Counter
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, initialize, multiple, rule
+from hypothesis.stateful import Bundle, initialize, multiple, rule, run_state_machine_as_test
 
 from modelpool.errors import IdempotencyConflict, JobIsFinal
 from modelpool.jobs import FINAL_STATES, JobError, JobState, Lane, NewJob
+from modelpool.queue.connection import connect
 from modelpool.queue.port import FailureKind, HotModel
 from support.queue_twins import MODELS, QueueTwins
 from support.queues import new_job, new_result
@@ -213,6 +216,7 @@ class QueueMachine(QueueTwins):
     @rule(claim=claims)
     def finish_all(self, claim: Any) -> None:
         _, _, _, batch = claim
+        self.counts["operations"] += 1
         results = {job.id: new_result(key=f"results/{batch.lease}.png") for job in batch.jobs}
         done = self.run(self.redis.finish_all(batch.lease, results))
         assert done == {
@@ -224,6 +228,7 @@ class QueueMachine(QueueTwins):
         _, _, _, batch = claim
         job = data.draw(st.sampled_from(batch.jobs))
         for _ in range(1 + twice):
+            self.counts["operations"] += 1
             theirs = self.run(self.redis.fail(batch.lease, job.id, CRASH, kind))
             assert theirs == self.model.fail(batch.lease, job.id, CRASH, self.clock.now, kind)
 
@@ -264,3 +269,30 @@ class QueueMachine(QueueTwins):
         self.both("position", job.id, timed=False)
         self.both("get", job.id, timed=False)
         self.both("demand", minutes)
+
+
+def drive(url: str, examples: int) -> Counter[str]:
+    """Run so many examples on one Redis, which is emptied again and again. Returns how much was done.
+
+    :raises AssertionError: the queue and its model differ; hypothesis has printed the shortest way there.
+    """
+    with asyncio.Runner() as runner:
+        client = runner.run(connect(url))
+
+        class Machine(QueueMachine):
+            pass
+
+        Machine.runner, Machine.client, Machine.counts = runner, client, Counter()
+        try:
+            run_state_machine_as_test(
+                Machine,
+                settings=settings(
+                    max_examples=examples,
+                    stateful_step_count=40,
+                    deadline=None,
+                    suppress_health_check=list(HealthCheck),
+                ),
+            )
+        finally:
+            runner.run(client.aclose())
+        return Machine.counts

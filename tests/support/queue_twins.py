@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from typing import Any
+from typing import Any, ClassVar
 
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 from redis.asyncio import Redis
@@ -37,8 +37,11 @@ class QueueTwins(RuleBasedStateMachine):
 
     runner: asyncio.Runner
     client: Redis
+    counts: ClassVar[Counter[str]] = Counter()
+    """Of all examples so far: ``examples``, and ``operations`` done on both sides."""
 
     def set_up(self) -> None:
+        self.counts["examples"] += 1
         self.clock = Clock()
         self.model = QueueModel(str(POOL))
         self.redis = RedisQueue(POOL, self.client, now=self.clock)
@@ -58,6 +61,7 @@ class QueueTwins(RuleBasedStateMachine):
 
     def both(self, verb: str, *args: Any, timed: bool = True, **options: Any) -> Any:
         """Do it on both sides; answers, errors and all that is told must be the same."""
+        self.counts["operations"] += 1
         now = (self.clock.now,) if timed else ()
         theirs: Any
         ours: Any
@@ -77,6 +81,7 @@ class QueueTwins(RuleBasedStateMachine):
         return f"{kind}{self.names:05d}"
 
     def claim_on_both(self, lease: str, hot: list[HotModel], **options: Any) -> Batch | None:
+        self.counts["operations"] += 1
         theirs = self.run(self.redis.claim("worker", "slot", hot, lease=lease, **options))
         ours = self.model.claim(lease, "slot", hot, self.clock.now, **options)
         assert theirs == ours

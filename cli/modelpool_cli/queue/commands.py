@@ -159,7 +159,7 @@ def cancel(
 ) -> None:
     """Cancel jobs by id, or all that wait and match a filter.
 
-    A job that waits is refunded. A running one is not: its picture is computed already, and is discarded. With
+    A job that waits is refunded. A running one is not: its picture is being computed, and is discarded. With
     filters only waiting jobs are cancelled, unless --running says otherwise. What comes in meanwhile stays.
 
     \b
@@ -223,3 +223,22 @@ def retry(jobs: tuple[str, ...], **where: Any) -> None:
     from modelpool_cli.queue.acting import retry_jobs
 
     _run(functools.partial(retry_jobs, jobs=jobs), **where)
+
+
+@queue.command()
+@click.option("--repair", is_flag=True, help="Mend what is found.")
+@_connected
+def check(repair: bool, **where: Any) -> None:
+    """Compare records, lines, leases, followers, keys and counters, and say what disagrees.
+
+    Safe while the queue is at work, with --repair too: each problem is looked at again in the moment in which it is
+    told or mended. Ends with 0 when all is well, and with 1 when something was found, mended or not.
+
+    \b
+    modelpool queue check
+    modelpool queue check --repair
+    modelpool queue check --json | jq '.[].findings'
+    """
+    from modelpool_cli.queue.checking import check_queues
+
+    _run(functools.partial(check_queues, repair=repair), **where)

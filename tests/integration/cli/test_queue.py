@@ -247,6 +247,33 @@ class TestRetry:
         assert result.stderr == f"modelpool: job {job.id} is queued: only failed and expired jobs are retried\n"
 
 
+class TestCheck:
+    def test_a_healthy_queue_is_all_well(self, stage: Stage) -> None:
+        stage.put(job_of_pool(), job_of_pool("sdxl"))
+        shown = stage.run("check")
+        assert shown.exit_code == Exit.OK
+        assert "default/studio: looked at 2 records, " in shown.stdout
+        assert shown.stdout.endswith(": all well.\n")
+        (report,) = stage.json("check")
+        assert (report["findings"], report["countersChecked"]) == ([], True)
+
+    def test_what_is_found_is_told_then_mended_then_gone(self, stage: Stage) -> None:
+        stage.put(job := job_of_pool())
+        with Redis.from_url(stage.url) as client:
+            client.delete(POOL.key("line", "free", "flux"))
+            client.set(POOL.key("stranger"), "")
+        told = stage.run("check")
+        assert told.exit_code == Exit.FAILED
+        assert job.id in told.stdout
+        assert "Nothing was changed" in told.stdout
+        mended = stage.run("check", "--repair")
+        assert mended.exit_code == Exit.FAILED
+        assert "put in its place" in mended.stdout
+        assert "not the queue's" in mended.stdout
+        left = json.loads(stage.run("check", "--json").stdout)[0]["findings"]
+        assert left == [{"problem": "no life", "what": "stranger", "mended": False}]
+
+
 class TestWhereTheQueueIs:
     def test_redis_away_is_one_line(self, stage: Stage) -> None:
         error = stage.failure("ls", "--redis-url", f"redis://127.0.0.1:{unused_port()}/0")

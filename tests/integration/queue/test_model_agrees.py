@@ -1,38 +1,18 @@
-"""The queue in Redis does what its model in plain Python says, whatever happens."""
+"""The queue in Redis does what its model in plain Python says, whatever happens. `make prove-queue` is the long run."""
 
-import asyncio
 import os
 
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis.stateful import run_state_machine_as_test
 
-from modelpool.queue.connection import connect
 from support import RedisProcess
-from support.queue_machine import QueueMachine
+from support.queue_machine import drive
 
 EXAMPLES = int(os.environ.get("QUEUE_EXAMPLES", "25"))
-"""Per kind of Redis; a long run sets thousands."""
+"""Per kind of Redis."""
 
 
 @pytest.mark.timeout(120 + 2 * EXAMPLES)
 def test_redis_and_the_model_agree(redis_kind: RedisProcess) -> None:
-    with asyncio.Runner() as runner:
-        client = runner.run(connect(redis_kind.url))
-
-        class Machine(QueueMachine):
-            pass
-
-        Machine.runner, Machine.client = runner, client
-        try:
-            run_state_machine_as_test(
-                Machine,
-                settings=settings(
-                    max_examples=EXAMPLES,
-                    stateful_step_count=40,
-                    deadline=None,
-                    suppress_health_check=list(HealthCheck),
-                ),
-            )
-        finally:
-            runner.run(client.aclose())
+    done = drive(redis_kind.url, EXAMPLES)
+    assert done["examples"] >= EXAMPLES
+    assert done["operations"] > 10 * done["examples"]
