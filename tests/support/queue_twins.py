@@ -141,7 +141,7 @@ class QueueTwins(RuleBasedStateMachine):
             expected = {
                 "line": queued,
                 "batch": queued and not record.solo,
-                "shape": queued and not record.solo,
+                "shape": queued and not record.solo and self.model.job(job).mixable,
                 "followers": record.state is JobState.FOLLOWING,
                 "due": record.state not in FINAL_STATES,
             }

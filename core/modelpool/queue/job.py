@@ -26,6 +26,8 @@ class Job:
     seq: int = 1
     attempts: int = 0
     solo: bool = False
+    mixable: bool = False
+    """Came when workers here mixed parameters already."""
     due: float = math.inf
     """When somebody must look at it: the deadline, or the end of the lease."""
     lease: str = ""
@@ -58,7 +60,11 @@ class Job:
     def shares_with(self, other: Job, *, mixes: bool) -> bool:
         """Whether both may run in one forward pass: the same shape, and the same parameters unless the engine mixes."""
         mine, theirs = self.asked.request, other.asked.request
-        return mine.shape_key() == theirs.shape_key() and (mixes or mine.parameter_key() == theirs.parameter_key())
+        if mine.shape_key() != theirs.shape_key():
+            return False
+        if mixes and other.mixable:
+            return self.mixable
+        return mine.parameter_key() == theirs.parameter_key()
 
     def record(self, pool: str, leader: Job | None) -> JobRecord:
         """As others see it."""

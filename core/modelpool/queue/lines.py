@@ -26,6 +26,8 @@ class Lines:
         """By line and model, in the order of service."""
         self._reached = dict.fromkeys(LINES, 0.0)
         """V of each line: the largest tag that was claimed as head of a batch."""
+        self.mixing = False
+        """Whether a claim has ever come from an engine that mixes parameters."""
         self._debts: dict[tuple[str, str], float] = {}
         """By line and user: the virtual time at which the user's next job may start."""
 
@@ -69,6 +71,7 @@ class Lines:
 
         V follows the heads only: a batch mate from far behind says nothing about how far the line has come.
         """
+        self.mixing = self.mixing or mixes
         heads = [(line[0], model) for model in hot for name in LINES if (line := self._lines.get((name, model.name)))]
         if not heads:
             return []

@@ -61,7 +61,7 @@ class QueueModel:
             return self._answer(job, Outcome.CACHED)
 
         self._tickets += 1
-        job.ticket, job.due = self._tickets, job.deadline
+        job.ticket, job.due, job.mixable = self._tickets, job.deadline, self._lines.mixing
         job.tag = self._lines.start(job.line, job.model, asked.subject)
         leader = self._flights.get(asked.digest)
         if asked.use_cache and leader is not None:

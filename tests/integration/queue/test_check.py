@@ -33,6 +33,7 @@ class Stage:
         return name
 
     async def fill(self) -> None:
+        await self.queue.claim("w1", "slot-w1", [], mixes=True)  # from now on jobs enter the sets of their shapes, too
         for n in range(2):
             await self.put(f"done{n}", "old", idempotency_key=f"done{n}", charge_id=None)
         batch = await Worker(self.queue, "old").claim()

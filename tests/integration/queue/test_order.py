@@ -102,8 +102,16 @@ class TestBatch:
         assert await worker.ids() == [other]
 
     async def test_an_engine_that_mixes_batches_by_shape_alone(self, queue: Queue, worker: Worker) -> None:
+        assert not await worker.ids(mixes=True)
         one, _, three = await put(queue, new_job(), new_job(width=1024), new_job(steps=9))
         assert await worker.ids(mixes=True) == [one, three]
+
+    async def test_jobs_from_before_the_first_mixing_claim_are_batched_by_both_keys(
+        self, queue: Queue, worker: Worker
+    ) -> None:
+        one, other, two = await put(queue, new_job(), new_job(steps=9), new_job())
+        assert await worker.ids(mixes=True) == [one, two]
+        assert await worker.ids(mixes=True) == [other]
 
     async def test_the_cap_belongs_to_the_model(self, queue: Queue) -> None:
         await put(queue, *(new_job("flux", subject=f"u{n}") for n in range(9)))

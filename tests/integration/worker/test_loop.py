@@ -63,6 +63,7 @@ async def test_an_engine_that_mixes_gets_jobs_that_differ_in_a_parameter_togethe
     pool: Pool, engine: SimulatedEngine
 ) -> None:
     engine.mixes = True
+    await pool.queue.claim("worker", "slot", [], mixes=True)  # it has been there before
     await pool.offer(model("flat"))
     await pool.assign("flat")
     jobs = [await pool.ask("flat", steps=steps) for steps in (2, 3, 2)]

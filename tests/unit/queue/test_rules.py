@@ -44,7 +44,7 @@ def test_a_script_knows_its_constants(verb: str) -> None:
 def test_a_record_is_written_with_all_digits_and_short_keys() -> None:
     fields = dict(pairs(list(map(str, fields_of(new_job(work=0.1, charge_id=None))))))
     assert float(fields["work"]) == 0.1
-    assert len(fields["shape"]) == len(fields["key"]) == 20
+    assert len(fields["shape"]) == len(fields["key"]) == 14
     assert fields["shape"] != fields["key"]
     assert "charge" not in fields
 

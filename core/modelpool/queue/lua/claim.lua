@@ -34,6 +34,13 @@ end
 local _, more = settle(CHUNK)
 if more then return 'reap' end
 
+-- From now on jobs enter the sets that mixing claims fill up from.
+local function announce_mixing()
+  if mixes ~= '1' or call('HEXISTS', key('tally'), 'mixes') == 1 then return end
+  call('HSET', key('tally'), 'mixes', 1)
+  keep(key('tally'), RECORD_MS)
+end
+
 local function head_of_line()
   for _, line in ipairs(LINES) do
     local first
@@ -52,12 +59,15 @@ end
 local first, head
 for _ = 1, CHUNK do
   first = head_of_line()
-  if not first then return false end
+  if not first then break end
   head = read(id_of(first.name))
   if head then break end
   call('ZREM', key('line', first.line, first.model), first.name) -- its record was lost in a failover
 end
-if not head then return false end
+if not head then
+  announce_mixing()
+  return false
+end
 
 -- Others with the head's key join in the order of their tags, free ones only when no other paid job can, until the
 -- batch is full or the next one would cost too much.
@@ -65,7 +75,7 @@ local batch = {head}
 local function fill()
   local room = first.room - head.work
   local kind, group = 'batch', head.key
-  if mixes == '1' then kind, group = 'shape', head.shape end
+  if mixes == '1' and head.mixable == '1' then kind, group = 'shape', head.shape end
   for _, line in ipairs(first.line == 'paid' and LINES or {'free'}) do
     for _, name in ipairs(call('ZRANGE', key(kind, line, group), 0, first.cap - 1)) do
       local job = name ~= first.name and read(id_of(name))
@@ -93,4 +103,5 @@ if first.tag > tonumber(call('HGET', key('tally'), first.line) or 0) then
   call('HSET', key('tally'), first.line, first.tag)
 end
 call('SET', key('lease', lease), table.concat(ids, ' '), 'PX', lease_ms)
+announce_mixing()
 return answer

@@ -4,13 +4,15 @@
 --   job:<id>       hash   what the verbs need of a job; every value short, so that Redis keeps it compact
 --   body:<id>      string the request, opaque
 --   line:<line>:<model>, batch:<line>:<key>, shape:<line>:<shape>
---                  zset   queued jobs by virtual start time; a solo job stands in its line only
+--                  zset   queued jobs by virtual start time; a solo job stands in its line only, and one that came
+--                         before any worker could mix parameters is in no shape set, which saves memory where none can
 --   due            zset   every live job by the time at which somebody must look at it (lease or deadline)
 --   flight:<digest>       the job in flight that identical jobs follow (half a digest tells them apart)
 --   followers:<line>:<id> zset   who follows it
 --   debt:<line>:<subject> the virtual time at which a user's next job may start
 --   tally          hash   tickets given out; per line V, the largest virtual start time that was claimed as a head;
---                         per model and lane jobs queued, per model work queued (ms) and jobs running
+--                         per model and lane jobs queued, per model work queued (ms) and jobs running; whether
+--                         workers here mix parameters
 -- A member of a zset is ticket .. id: equal starts are served in the order of arrival.
 
 local call = redis.call
@@ -78,7 +80,9 @@ local function milliseconds(seconds) return math.floor(seconds * 1000 + 0.5) end
 local function places(job)
   local line = key('line', job.line, job.model)
   if job.solo == '1' then return {line} end
-  return {line, key('batch', job.line, job.key), key('shape', job.line, job.shape)}
+  local batch = key('batch', job.line, job.key)
+  if job.mixable ~= '1' then return {line, batch} end
+  return {line, batch, key('shape', job.line, job.shape)}
 end
 
 -- Stand in line.
