@@ -42,6 +42,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
     help="Signs cookies; several: the newest first, with commas.",
     **_env("SUBJECT_SECRET"),
 )
+@click.option("--admin-token", default="", show_default=False, help="Opens the admin API.", **_env("ADMIN_TOKEN"))
 @click.option(
     "--log-level",
     default="info",

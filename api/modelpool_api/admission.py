@@ -164,7 +164,9 @@ async def enqueue(context: Context, admission: Admission) -> Enqueued:
         _count(context, pool, job.request.model, job.lane, "refused")
         raise
     if enqueued.outcome is Outcome.REPEATED:
-        await _give_up(context, admission.reserved)
+        # Of equal requests at one moment, another than the one that took the units may have brought the job.
+        if enqueued.record.charge_id != job.charge_id:
+            await _give_up(context, admission.reserved)
     else:
         _count(context, pool, job.request.model, job.lane, enqueued.outcome.value)
     return enqueued

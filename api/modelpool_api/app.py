@@ -14,7 +14,7 @@ from modelpool_api.body_limit import BodyLimit
 from modelpool_api.context import Context
 from modelpool_api.identity.cookie_header import CookieHeader
 from modelpool_api.outcomes import Outcomes
-from modelpool_api.routes import health, jobs, models, page, quota, results, streams
+from modelpool_api.routes import accounts, admin, health, jobs, models, page, quota, results, streams
 from modelpool_api.schemas import JobBody, Problem
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def create_app(context: Context) -> FastAPI:
     app.add_middleware(BodyLimit, limit=context.settings.max_body_bytes)
     app.add_middleware(CookieHeader)
     problems.install(app)
-    for surface in (jobs, streams, results, models, quota, health, page):
+    for surface in (jobs, streams, results, models, quota, accounts, admin, health, page):
         app.include_router(surface.router)
     _add_schemas(app)
     return app

@@ -17,6 +17,7 @@ from modelpool.metrics import ApiMetrics
 from modelpool.queue.connection import connect
 from modelpool.store.open import open_store
 from modelpool.store.port import Store
+from modelpool_api.accounts.store import KeyStore
 from modelpool_api.identity.days import Days
 from modelpool_api.identity.keys_file import ApiKey, FileKeys, read_api_keys, require_plans
 from modelpool_api.identity.resolver import SignalSubjectResolver
@@ -63,6 +64,7 @@ class Context:
     policy: AdmissionPolicy
     resolver: SubjectResolver
     ledger: Ledger
+    keys: KeyStore
     metrics: ApiMetrics
     registry: CollectorRegistry
     now_ms: Callable[[], int] = unix_ms
@@ -92,6 +94,7 @@ def open_context(
         unix_ms,
         reread_seconds=settings.reread_seconds,
     )
+    stored = KeyStore(pools.client, policy.plans, unix_ms)
     days = Days(pools.client, ring, now=redis_now)
     return Context(
         settings=settings,
@@ -104,10 +107,12 @@ def open_context(
             ring,
             days,
             file_keys=FileKeys(keys),
+            stored_keys=stored,
             oidc=_verifier(policy.identity.oidc),
             root_path=settings.root_path,
         ),
         ledger=Ledger(pools.client, days),
+        keys=stored,
         metrics=ApiMetrics(registry),
         registry=registry,
     )

@@ -181,7 +181,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 _DESCRIPTIONS = {
     400: "The body is malformed.",
-    401: "The API key is not known.",
+    401: "The API key or the token is not known.",
     404: "There is no such thing, or no longer.",
     409: "The job has already ended.",
     413: "The body is too large.",

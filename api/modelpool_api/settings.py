@@ -25,6 +25,8 @@ class Settings:
     for all replicas. Empty: a random one, for this process alone."""
     admission: str = "local"
     """Who may take how much: ``public``, ``local``, or a YAML file. See :mod:`modelpool_api.policy`."""
+    admin_token: str = field(default="", repr=False)
+    """Opens the admin API; empty: it is off."""
     max_body_bytes: int = 12 * MIB
     max_input_pixels: int = 16_777_216
     """Of an input image, before it is decoded."""

@@ -83,6 +83,13 @@ class Api:
         found: list[dict[str, Any]] = self._call("GET", "/v1/models")["data"]
         return found
 
+    def admin(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask the admin API, whose token is this client's key. An answer without a body is an empty dictionary."""
+        answer = self._http.request(method, f"/v1/admin/{path}", json=body)
+        self._raise_for_problem(answer)
+        shown: dict[str, Any] = answer.json() if answer.content else {}
+        return shown
+
     def follow(self, job: Job) -> Iterator[Job]:
         """The job, again at every change, until it has ended. Survives a restart of the API."""
         yield job

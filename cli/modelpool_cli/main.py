@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from modelpool_cli.keys import keys
 from modelpool_cli.queue.commands import queue
 from modelpool_local.exits import EXIT_MEANINGS, CommandFailed
 
@@ -199,6 +200,7 @@ def version() -> None:
     print(f"modelpool {core.__version__}")
 
 
+modelpool.add_command(keys)
 modelpool.add_command(queue)
 
 

@@ -8,6 +8,7 @@
     │   ├── IdempotencyConflict 422      the same Idempotency-Key with another body
     │   └── BodyTooLarge        413      more bytes than the API takes
     ├── Unauthenticated         401      credentials that nobody here has issued
+    ├── Forbidden               403      this is not open here, or not to this caller
     ├── NotFound                404
     │   ├── JobNotFound
     │   ├── ModelNotFound
@@ -85,6 +86,14 @@ class Unauthenticated(ModelpoolError):
     code = "unauthenticated"
     status = 401
     title = "Unauthenticated"
+
+
+class Forbidden(ModelpoolError):
+    """This is not open here, or not to this caller."""
+
+    code = "forbidden"
+    status = 403
+    title = "Forbidden"
 
 
 class NotFound(ModelpoolError):

@@ -18,6 +18,7 @@ LONGEST_SOCKET_PATH = 100
 
 
 ANNOUNCEMENT = "up.json"
+ADMIN_TOKEN = "admin-token"  # noqa: S105  # the file's name
 
 
 def redis_url_of(root: Path) -> str:
@@ -32,6 +33,19 @@ def redis_url_of(root: Path) -> str:
             Exit.UNREACHABLE, f"no `modelpool up` runs with the state folder {root}; give --state or --redis-url"
         ) from None
     return found
+
+
+def admin_token_of(root: Path) -> str:
+    """The admin token of the `modelpool up` that has this state folder.
+
+    :raises CommandFailed: there is none.
+    """
+    try:
+        return (root / ADMIN_TOKEN).read_text().strip()
+    except OSError:
+        raise CommandFailed(
+            Exit.USAGE, f"no admin token: {root} is no state folder of `modelpool up`; give --admin-token or --state"
+        ) from None
 
 
 class StateFolder:
@@ -76,7 +90,14 @@ class StateFolder:
 
     def subject_secret(self) -> str:
         """What addresses are hashed with: made once, so that an anonymous user stays the same after a restart."""
-        path = self.root / "subject-secret"
+        return self._secret("subject-secret")
+
+    def admin_token(self) -> str:
+        """What opens the admin API; made once."""
+        return self._secret(ADMIN_TOKEN)
+
+    def _secret(self, name: str) -> str:
+        path = self.root / name
         if not path.exists():
             path.touch(mode=0o600)
             path.write_text(secrets.token_hex(32))

@@ -133,7 +133,12 @@ class Supervisor:
 
     def _keep_program(self, name: str, arguments: list[str]) -> Kept:
         # An environment, because everybody on the machine can read a process's arguments.
-        environment = {"MODELPOOL_SUBJECT_SECRET": self._state.subject_secret()} if name == "api" else None
+        environment = None
+        if name == "api":
+            environment = {
+                "MODELPOOL_SUBJECT_SECRET": self._state.subject_secret(),
+                "MODELPOOL_ADMIN_TOKEN": self._state.admin_token(),
+            }
 
         async def start() -> Program:
             return await Program.start(arguments, self._state.log(name), environment=environment)

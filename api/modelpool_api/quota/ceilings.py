@@ -12,6 +12,9 @@ from modelpool_api.identity.signals import Signals
 from modelpool_api.identity.subject import Subject
 from modelpool_api.policy import Accounts, AdmissionPolicy, AnonymousCeilings, Burst
 
+ACCOUNT_PREFIX = "a:"
+"""Of the counters that are kept for a month."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
@@ -44,8 +47,8 @@ def allowance(subject: Subject, today: DayKey, policy: AdmissionPolicy) -> Allow
         network = today.name("network", signals.origin.prefix)
         return Allowance(anonymous(signals, today, policy.anonymous), policy.anonymous.burst, f"n:{network}")
     plan = policy.plans[subject.plan]
-    own = today.name("account", subject.id)
-    found = [Ceiling("account", f"a:{own}", plan.per_day)]
+    own = account_counter(subject.id)
+    found = [Ceiling("account", own, plan.per_day)]
     if signals is not None:
         origin = signals.origin
         if plan.per_prefix is not None:
@@ -55,16 +58,14 @@ def allowance(subject: Subject, today: DayKey, policy: AdmissionPolicy) -> Allow
             found.append(Ceiling("site", f"as:{today.name('plan', subject.plan, origin.site)}", plan.per_site))
         if plan.lane == "account":
             # Who has used an account today has had the anonymous allowance too.
-            found += [Ceiling(c.name, c.counter, None) for c in _own(signals, today, policy.anonymous)]
-    return Allowance(tuple(found), plan.burst, f"a:{own}")
+            found += [Ceiling(each.name, each.counter, None) for each in _personal(signals, today, policy.anonymous)]
+    return Allowance(tuple(found), plan.burst, own)
 
 
 def anonymous(signals: Signals, today: DayKey, limits: AnonymousCeilings) -> tuple[Ceiling, ...]:
     """The ceilings for somebody without credentials, the narrowest first."""
     origin = signals.origin
-    found = [*_own(signals, today, limits)]
-    if not signals.complete:
-        found.append(Ceiling("guest", f"g:{today.name('guest', origin.prefix)}", limits.prefix_without_signals))
+    found = [*own_anonymous(signals, today, limits)]
     found.append(Ceiling("network", f"n:{today.name('network', origin.prefix)}", limits.prefix))
     if origin.site is not None:
         found.append(Ceiling("site", f"s:{today.name('site', origin.site)}", limits.site))
@@ -80,13 +81,27 @@ def new_account(signals: Signals, today: DayKey, rules: Accounts) -> tuple[Ceili
     if not signals.complete:
         who.append(f"g:{today.name('guest', origin.prefix)}")
     found = [Ceiling("identity", f"new:{counter}", rules.per_identity) for counter in who]
-    found.append(Ceiling("network", f"new:n:{today.name('network', origin.prefix)}", rules.per_prefix))
+    found.append(Ceiling("accounts-network", f"new:n:{today.name('network', origin.prefix)}", rules.per_prefix))
     if origin.site is not None:
-        found.append(Ceiling("site", f"new:s:{today.name('site', origin.site)}", rules.per_site))
+        found.append(Ceiling("accounts-site", f"new:s:{today.name('site', origin.site)}", rules.per_site))
     return tuple(found)
 
 
-def _own(signals: Signals, today: DayKey, limits: AnonymousCeilings) -> list[Ceiling]:
+def own_anonymous(signals: Signals, today: DayKey, limits: AnonymousCeilings) -> tuple[Ceiling, ...]:
+    """The ceilings that are as near to one person as the signals tell."""
+    found = _personal(signals, today, limits)
+    if not signals.complete:
+        counter = f"g:{today.name('guest', signals.origin.prefix)}"
+        found.append(Ceiling("guest", counter, limits.prefix_without_signals))
+    return tuple(found)
+
+
+def account_counter(subject: str) -> str:
+    """The counter of a key's holder. It is no secret who that is: the id is random, and usage is looked up by it."""
+    return f"{ACCOUNT_PREFIX}{subject}"
+
+
+def _personal(signals: Signals, today: DayKey, limits: AnonymousCeilings) -> list[Ceiling]:
     """What belongs to one person or device rather than to a network."""
     found = []
     if signals.visitor is not None:

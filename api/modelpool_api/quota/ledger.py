@@ -129,6 +129,18 @@ class Ledger:
             today = await self.days.ask()
         raise QueueUnavailable("Redis's clock jumps from day to day. Try again in a moment.", retry_after=2)
 
+    async def history(self, counter: str, days: int) -> dict[int, int]:
+        """Units used on each of the last ``days`` days (counted from 1970), today last.
+
+        :raises QueueUnavailable: Redis is away.
+        """
+        today = await self.days.today()
+        span = range(today.day - days + 1, today.day + 1)
+        client = await self._client()
+        with unavailable():
+            found = await client.mget([f"{PREFIX}:use:{day}:{counter}" for day in span])
+        return {day: int(count or 0) for day, count in zip(span, found, strict=True)}
+
     async def release(self, charge: str) -> bool:
         """Return a reservation whose request came to nothing; False when it had been returned before."""
         return bool(await self._run("release", charge))

@@ -15,6 +15,8 @@ _WHOSE = {
     "site": "the allowance of {limit} units a day of your provider's network",
     "account": "this key's allowance of {limit} units a day",
     "identity": "the number of accounts that one may make a day ({limit})",
+    "accounts-network": "the number of accounts that may be made a day in your network ({limit})",
+    "accounts-site": "the number of accounts that may be made a day in your provider's network ({limit})",
 }
 
 

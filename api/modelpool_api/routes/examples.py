@@ -62,3 +62,12 @@ QUOTA_EXAMPLE: dict[str, Any] = {
     "resetsAt": "2026-02-01T00:00:00.000Z",
     "resetSeconds": 43200,
 }
+
+ACCOUNT_EXAMPLE: dict[str, Any] = {
+    "id": "5f1e0c9a7be2",
+    "key": "mp_5f1e0c9a7be2_…",
+    "lane": "account",
+    "plan": "account",
+    "limit": 100,
+    "remaining": 88,
+}

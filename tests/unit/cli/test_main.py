@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from modelpool_cli.keys import keys
 from modelpool_cli.main import modelpool
 from modelpool_cli.queue.commands import queue
 from modelpool_local.exits import CommandFailed, Exit
@@ -54,6 +55,13 @@ def test_every_queue_command_explains_itself_with_an_example(command: str) -> No
     shown = CliRunner().invoke(modelpool, ["queue", command, "--help"])
     assert shown.exit_code == 0
     assert f"modelpool queue {command}" in shown.output.partition("Usage:")[2].partition("\n")[2]
+
+
+@pytest.mark.parametrize("command", sorted(keys.commands))
+def test_every_keys_command_explains_itself_with_an_example(command: str) -> None:
+    shown = CliRunner().invoke(modelpool, ["keys", command, "--help"])
+    assert shown.exit_code == 0
+    assert f"modelpool keys {command}" in shown.output.partition("Usage:")[2].partition("\n")[2]
 
 
 def test_the_help_documents_the_exit_codes() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from modelpool_local.exits import CommandFailed, Exit
-from modelpool_local.state import LONGEST_SOCKET_PATH, StateFolder
+from modelpool_local.state import LONGEST_SOCKET_PATH, StateFolder, admin_token_of
 
 
 def test_a_second_supervisor_is_kept_out_and_told_who_holds_the_folder(tmp_path: Path) -> None:
@@ -34,6 +34,17 @@ def test_sockets_go_elsewhere_when_the_path_would_be_too_long(tmp_path: Path) ->
         assert len(str(socket)) <= LONGEST_SOCKET_PATH
         assert socket.parent.stat().st_mode & 0o777 == 0o700
     assert not socket.parent.exists()
+
+
+def test_the_admin_token_is_private_stays_and_is_found_by_other_commands(tmp_path: Path) -> None:
+    with StateFolder(tmp_path / "state") as state:
+        token = state.admin_token()
+        assert token != state.subject_secret()
+        assert (state.root / "admin-token").stat().st_mode & 0o777 == 0o600
+    with StateFolder(tmp_path / "state") as state:
+        assert state.admin_token() == admin_token_of(state.root) == token
+    with pytest.raises(CommandFailed, match="--admin-token"):
+        admin_token_of(tmp_path / "elsewhere")
 
 
 def test_the_subject_secret_is_private_and_stays_over_a_restart(tmp_path: Path) -> None:

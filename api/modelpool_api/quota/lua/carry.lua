@@ -2,5 +2,5 @@
 local day = tonumber(ARGV[2])
 if math.floor(now / DAY_MS) ~= day then return 0 end
 local counter = key('use', day, ARGV[3])
-call('SET', counter, ARGV[4], 'NX', 'PX', (day + 1) * DAY_MS - now + KEEP_MS)
+call('SET', counter, ARGV[4], 'NX', 'PX', life(ARGV[3], (day + 1) * DAY_MS - now))
 return tonumber(call('GET', counter))

@@ -1,6 +1,6 @@
 -- Shared by the ledger's scripts. KEYS[1] is the prefix, ARGV[1] the time in ms (empty: Redis's own clock).
 --   use:<day>:<counter>   units used on that UTC day
---   charge:<id>           hash: price, state, counters (spaces between), witness, repeat
+--   charge:<id>           hash: price, state, counters (spaces between), witness, repeat, shared
 --   pending               zset: charges whose job has not been seen yet, by the time of the reservation
 --   repeat:<key>          the charge of an Idempotency-Key
 --   rate:<counter>        when the next request would be on time (generic cell rate algorithm)
@@ -15,6 +15,11 @@ local now = tonumber(ARGV[1])
 if not now then
   local time = call('TIME')
   now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- How long a counter of a day that lasts for another `rest` ms is kept.
+local function life(counter, rest)
+  return rest + (counter:sub(1, #ACCOUNT_PREFIX) == ACCOUNT_PREFIX and USAGE_MS or KEEP_MS)
 end
 
 -- Give a charge's units back into the day that they were taken from; once.

@@ -24,7 +24,10 @@ if again ~= '' then
   local before = call('GET', again)
   if before then
     -- The same request again. While its job has not been seen it may still be on its way: wait for it anew.
-    if call('ZSCORE', key('pending'), before) then call('ZADD', key('pending'), now, before) end
+    if call('ZSCORE', key('pending'), before) then
+      call('ZADD', key('pending'), now, before)
+      call('HSET', key('charge', before), 'shared', 1)
+    end
     answer[1] = 'known'
     answer[3] = nth and math.max(0, tonumber(call('GET', nth) or 0) - 1) or 0
     answer[#answer + 1] = before
@@ -63,7 +66,7 @@ if rate ~= '' then
 end
 for i, counter in ipairs(counters) do
   answer[i + 3] = call('INCRBY', counter, price)
-  if answer[i + 3] == price then call('PEXPIRE', counter, rest + KEEP_MS) end
+  if answer[i + 3] == price then call('PEXPIRE', counter, life(ARGV[9 + 2 * i], rest)) end
 end
 call('HSET', record, 'price', price, 'state', 'reserved', 'counters', table.concat(counters, ' '), 'witness', witness)
 if again ~= '' then

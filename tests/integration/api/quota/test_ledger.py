@@ -92,6 +92,12 @@ class TestGivingBack:
         assert await left(ledger, ("visitor", 5), ("network", 8)) == 5
         assert not (await ledger.reserve(charge(4, repeat="key"), VISITOR)).known
 
+    async def test_what_an_equal_request_stands_on_is_not_released_under_it(self, ledger: Ledger) -> None:
+        taken = await ledger.reserve(charge(4, repeat="key"), VISITOR)
+        assert (await ledger.reserve(charge(4, repeat="key"), VISITOR)).known
+        assert not await ledger.release(taken.charge)
+        assert await left(ledger, ("visitor", 5)) == 1
+
     async def test_without_a_job_it_is_returned_after_a_minute(
         self, ledger: Ledger, client: Redis, clock: Clock
     ) -> None:

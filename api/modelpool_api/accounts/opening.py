@@ -1,0 +1,50 @@
+"""Opening a free account: at a click, without telling who one is, and without more for today than others have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelpool.errors import Forbidden, InvalidInput
+from modelpool_api.accounts.keys import KeyRecord
+from modelpool_api.accounts.store import new_id, record_key
+from modelpool_api.context import Context
+from modelpool_api.identity.subject import Subject
+from modelpool_api.quota.ceilings import Allowance, account_counter, new_account, own_anonymous
+from modelpool_api.quota.ledger import Charge
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A new account: its record, the key to show once, and the units of today that it begins with."""
+
+    record: KeyRecord
+    key: str
+    carried: int
+
+
+async def open_account(context: Context, subject: Subject) -> Opened:
+    """Make an account for whoever asks. What they have used today without one counts as used.
+
+    :raises Forbidden: accounts are switched off.
+    :raises InvalidInput: who asks has a key already.
+    :raises LimitReached: one a day for each, a few for a network.
+    """
+    rules, signals = context.policy.accounts, subject.signals
+    if not rules.enabled:
+        raise Forbidden("accounts are not given out here: ask the operator for a key")
+    if subject.plan is not None or signals is None:
+        raise InvalidInput("you have a key already: leave the Authorization header away to make another account")
+    id = new_id()
+    charge = Charge(context.new_token(), 1, witness=record_key(id))
+    burst = context.policy.anonymous.burst
+    reserved = await context.ledger.reserve(
+        charge,
+        lambda today: Allowance(
+            new_account(signals, today, rules), burst, f"new:{today.name('network', signals.origin.prefix)}"
+        ),
+    )
+    used = await context.ledger.used(lambda today: own_anonymous(signals, today, context.policy.anonymous))
+    carried = max(used, default=0)
+    await context.ledger.carry(reserved.day, account_counter(f"account:{id}"), carried)
+    record, key = await context.keys.create("account", "", rules.plan, id=id)
+    return Opened(record, key, carried)

@@ -1,0 +1,185 @@
+"""Issued keys in Redis. They have no time to live; what is kept of a secret is its hash."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from redis.asyncio import Redis
+
+from modelpool.errors import NotFound, Unauthenticated
+from modelpool.queue.connection import unavailable
+from modelpool_api.accounts.keys import KeyRecord, Kind, digest, key_text, parse_key
+from modelpool_api.identity.days import PREFIX
+from modelpool_api.identity.subject import Subject
+from modelpool_api.policy import Plan
+
+KNOWN_SECONDS = 5.0
+"""How long a process trusts what it has read: so long may a revoked key still work."""
+_REMEMBERED = 10_000
+
+
+class KeyNotFound(NotFound):
+    """No key has this id, or not any more."""
+
+    code = "key_not_found"
+    title = "Key not found"
+
+
+def record_key(id: str) -> str:
+    """Where a key's record lies in Redis."""
+    return f"{PREFIX}:key:{id}"
+
+
+class KeyStore:
+    """Issues keys and finds who holds them. ``now_ms`` in Unix milliseconds."""
+
+    def __init__(
+        self,
+        client: Callable[[], Awaitable[Redis]],
+        plans: Mapping[str, Plan],
+        now_ms: Callable[[], int],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._plans = plans
+        self._now_ms = now_ms
+        self._monotonic = monotonic
+        self._known: OrderedDict[str, tuple[float, KeyRecord | None]] = OrderedDict()
+
+    async def create(self, kind: Kind, name: str, plan: str, *, id: str | None = None) -> tuple[KeyRecord, str]:
+        """A new key: its record, and the text that is shown once and kept nowhere.
+
+        :raises QueueUnavailable: Redis is away.
+        """
+        id, secret = id or new_id(), secrets.token_urlsafe(24)
+        record = KeyRecord(id, kind, name, plan, self._now_ms(), digest(secret))
+        client = await self._client()
+        with unavailable():
+            pipe = client.pipeline(transaction=True)
+            _ = pipe.hset(record_key(id), mapping=_fields(record))
+            if kind == "issued":
+                _ = pipe.sadd(f"{PREFIX}:keys", id)
+            await pipe.execute()
+        self._known.pop(id, None)
+        return record, key_text(id, secret)
+
+    async def rotate(self, id: str, grace_ms: int) -> tuple[KeyRecord, str]:
+        """A new secret for the same key; the old one works for another ``grace_ms``.
+
+        :raises KeyNotFound: no such key.
+        """
+        before = await self.get(id)
+        secret, now = secrets.token_urlsafe(24), self._now_ms()
+        record = KeyRecord(
+            id, before.kind, before.name, before.plan, before.created_at, digest(secret), before.digest, now + grace_ms
+        )
+        client = await self._client()
+        with unavailable():
+            await client.hset(record_key(id), mapping=_fields(record))
+        self._known.pop(id, None)
+        return record, key_text(id, secret)
+
+    async def revoke(self, id: str) -> None:
+        """End a key. Other processes notice within :data:`KNOWN_SECONDS`.
+
+        :raises KeyNotFound: no such key.
+        """
+        client = await self._client()
+        with unavailable():
+            pipe = client.pipeline(transaction=True)
+            _ = pipe.delete(record_key(id))
+            _ = pipe.srem(f"{PREFIX}:keys", id)
+            removed, _ = await pipe.execute()
+        self._known.pop(id, None)
+        if not removed:
+            raise _absent(id)
+
+    async def get(self, id: str) -> KeyRecord:
+        """The record.
+
+        :raises KeyNotFound: no such key.
+        """
+        found = await self._read(id)
+        if found is None:
+            raise _absent(id)
+        return found
+
+    async def issued(self) -> list[KeyRecord]:
+        """Every key that an administrator has made, oldest first. Free accounts are not listed."""
+        client = await self._client()
+        with unavailable():
+            ids = sorted(await client.smembers(f"{PREFIX}:keys"))
+        found = [await self._read(str(id)) for id in ids]
+        return sorted((record for record in found if record is not None), key=lambda record: record.created_at)
+
+    async def find(self, key: str) -> Subject | None:
+        """The subject that holds exactly this key. See :class:`modelpool_api.identity.resolver.Credentials`.
+
+        :raises Unauthenticated: the key is good, but its plan does not exist any more.
+        """
+        parts = parse_key(key)
+        if parts is None:
+            return None
+        record = await self._recent(parts[0])
+        if record is None or not record.opens_with(parts[1], self._now_ms()):
+            return None
+        plan = self._plans.get(record.plan)
+        if plan is None:
+            raise Unauthenticated(f"the plan {record.plan!r} of this key is no longer offered: ask the operator")
+        return Subject(record.subject, plan.queue_lane, record.plan)
+
+    async def _recent(self, id: str) -> KeyRecord | None:
+        """The record as read a moment ago at most."""
+        at, record = self._known.get(id, (float("-inf"), None))
+        if self._monotonic() - at < KNOWN_SECONDS:
+            return record
+        record = await self._read(id)
+        self._known[id] = self._monotonic(), record
+        self._known.move_to_end(id)
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        return record
+
+    async def _read(self, id: str) -> KeyRecord | None:
+        client = await self._client()
+        with unavailable():
+            found = await client.hgetall(record_key(id))
+        fields = {str(name): str(value) for name, value in found.items()}
+        if not fields:
+            return None
+        return KeyRecord(
+            id=id,
+            kind="account" if fields["kind"] == "account" else "issued",
+            name=fields["name"],
+            plan=fields["plan"],
+            created_at=int(fields["created"]),
+            digest=fields["digest"],
+            previous=fields["previous"],
+            previous_until=int(fields["until"]),
+        )
+
+
+def new_id() -> str:
+    """The public part of a key."""
+    return secrets.token_hex(6)
+
+
+def _fields(record: KeyRecord) -> Mapping[Any, Any]:
+    return {
+        "kind": record.kind,
+        "name": record.name,
+        "plan": record.plan,
+        "created": record.created_at,
+        "digest": record.digest,
+        "previous": record.previous,
+        "until": record.previous_until,
+    }
+
+
+def _absent(id: str) -> KeyNotFound:
+    return KeyNotFound(f"there is no key {id}: it never existed, or it was revoked", param="id")

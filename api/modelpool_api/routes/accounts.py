@@ -1,0 +1,42 @@
+"""Free accounts: no e-mail, no password, one key."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from modelpool_api.accounts.opening import open_account
+from modelpool_api.problems import responses
+from modelpool_api.routes.examples import ACCOUNT_EXAMPLE, FINGERPRINT_PARAMETER
+from modelpool_api.routes.process import Asker, Process
+from modelpool_api.schemas import AccountView
+
+router = APIRouter(tags=["quota"])
+
+
+@router.post(
+    "/v1/accounts",
+    summary="Make a free account",
+    status_code=201,
+    response_model=AccountView,
+    responses={
+        201: {"description": "The account and its key.", "content": {"application/json": {"example": ACCOUNT_EXAMPLE}}},
+        **responses(401, 403, 422, 429, 503),
+    },
+    openapi_extra={"parameters": [FINGERPRINT_PARAMETER]},
+)
+async def create(context: Process, subject: Asker) -> Response:
+    """An account with an allowance of its own. The key is shown once; what was used today without it counts as used."""
+    opened = await open_account(context, subject)
+    plan = context.policy.plans[opened.record.plan]
+    view = AccountView(
+        id=opened.record.id,
+        key=opened.key,
+        lane=plan.queue_lane,
+        plan=opened.record.plan,
+        limit=plan.per_day,
+        remaining=max(0, plan.per_day - opened.carried),
+    )
+    return Response(
+        view.model_dump_json(by_alias=True), 201, {"Cache-Control": "no-store"}, media_type="application/json"
+    )

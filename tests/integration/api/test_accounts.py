@@ -1,0 +1,197 @@
+"""Free accounts and issued keys."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from modelpool.queue.connection import connect
+from modelpool_api.accounts import store
+from support.queues import Clock
+from support.running_api import published
+from support.visitors import ADMIN, Door, Visitor, door_settings, open_door
+
+FAST = "burst: {perSecond: 1000, burst: 1000}"
+SMALL = f"""
+anonymous: {{cookie: 6, fingerprintAndPrefix: 6, prefixWithoutSignals: 6, {FAST}}}
+plans:
+  account: {{perDay: 10, perPrefix: 14, {FAST}}}
+  paid: {{lane: paid, perDay: 20, {FAST}}}
+"""
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(20_000 * 86_400_000 + 12 * 3_600_000)
+
+
+@pytest.fixture
+async def door(redis_url: str, tmp_path: Path, clock: Clock) -> AsyncIterator[Door]:
+    async with published(redis_url), open_door(door_settings(redis_url, tmp_path, SMALL), clock) as door:
+        yield door
+
+
+async def admin(door: Door, method: str, path: str = "", token: str = ADMIN, **request: Any) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {token}"}
+    return await door.call(method, f"/v1/admin/keys{path}", headers=headers, **request)
+
+
+async def browser(door: Door, address: str = "192.0.2.7", name: str = "f") -> Visitor:
+    visitor = Visitor(door, address, fingerprint=name.ljust(32, "_"))
+    await visitor.call("GET", "/v1/quota")
+    return visitor
+
+
+class TestAccounts:
+    async def test_an_account_has_its_own_lane_and_allowance(self, door: Door) -> None:
+        visitor = await browser(door)
+        answer = await visitor.call("POST", "/v1/accounts")
+        account = answer.json()
+        assert answer.status_code == 201
+        assert answer.headers["cache-control"] == "no-store"
+        assert (account["lane"], account["plan"], account["limit"], account["remaining"]) == (
+            "account",
+            "account",
+            10,
+            10,
+        )
+        holder = Visitor(door, key=account["key"])
+        assert (await holder.ask()).json()["lane"] == "account"
+        assert await holder.admitted(15) == 9
+
+    async def test_what_was_used_today_without_it_counts(self, door: Door) -> None:
+        visitor = await browser(door)
+        await visitor.admitted(6)
+        account = (await visitor.call("POST", "/v1/accounts")).json()
+        assert account["remaining"] == 4
+        assert await Visitor(door, key=account["key"]).admitted(10) == 4
+
+    async def test_what_an_account_uses_counts_for_its_browser_without_it(self, door: Door) -> None:
+        visitor = await browser(door)
+        visitor.key = (await visitor.call("POST", "/v1/accounts")).json()["key"]
+        await visitor.admitted(5)
+        visitor.key = None
+        assert await visitor.remaining() == 1
+
+    async def test_one_a_day_for_each_and_a_new_one_tomorrow(self, door: Door, clock: Clock) -> None:
+        visitor = await browser(door)
+        assert (await visitor.call("POST", "/v1/accounts")).status_code == 201
+        again = await visitor.call("POST", "/v1/accounts")
+        assert again.status_code == 429
+        assert "accounts that one may make a day" in again.json()["detail"]
+        clock.pass_seconds(86_400)
+        assert (await visitor.call("POST", "/v1/accounts")).status_code == 201
+
+    async def test_a_network_has_five_a_day_and_its_accounts_share_a_ceiling(self, door: Door) -> None:
+        visitors = [await browser(door, name=f"person-{number}") for number in range(7)]
+        answers = [await visitor.call("POST", "/v1/accounts") for visitor in visitors]
+        assert [answer.status_code for answer in answers] == [201] * 5 + [429] * 2
+        holders = [Visitor(door, key=answer.json()["key"]) for answer in answers[:5]]
+        assert sum([await holder.admitted(10) for holder in holders]) == 14
+
+    async def test_who_has_a_key_is_told_so(self, door: Door) -> None:
+        visitor = await browser(door)
+        visitor.key = (await visitor.call("POST", "/v1/accounts")).json()["key"]
+        assert (await visitor.call("POST", "/v1/accounts")).status_code == 422
+
+    async def test_the_day_after_the_account_still_opens(self, door: Door, clock: Clock) -> None:
+        visitor = await browser(door)
+        visitor.key = (await visitor.call("POST", "/v1/accounts")).json()["key"]
+        await visitor.admitted(10)
+        clock.pass_seconds(86_400)
+        assert await visitor.remaining() == 10
+
+    async def test_they_can_be_switched_off(self, redis_url: str, tmp_path: Path) -> None:
+        settings = door_settings(redis_url, tmp_path, "accounts: {enabled: false}")
+        async with published(redis_url), open_door(settings) as door:
+            assert (await Visitor(door).call("POST", "/v1/accounts")).status_code == 403
+
+
+class TestIssuedKeys:
+    async def test_a_key_is_shown_once_opens_the_paid_lane_and_is_kept_as_a_hash(
+        self, door: Door, redis_url: str
+    ) -> None:
+        made = (await admin(door, "POST", json={"name": "studio", "plan": "paid"})).json()
+        assert (await Visitor(door, key=made["key"]).ask()).json()["lane"] == "paid"
+        listed = (await admin(door, "GET")).json()["data"]
+        assert [(key["id"], key["name"], "key" in key) for key in listed] == [(made["id"], "studio", False)]
+        client: Redis = await connect(redis_url)
+        kept = await client.hgetall(f"mpl:{{door}}:key:{made['id']}")
+        await client.aclose()
+        assert made["key"].rpartition("_")[2] not in str(kept)
+
+    async def test_a_rotated_key_has_two_secrets_for_a_while_and_one_allowance(
+        self, door: Door, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = (await admin(door, "POST", json={"name": "studio"})).json()
+        old = Visitor(door, key=made["key"])
+        await old.admitted(3)
+        rotated = (await admin(door, "POST", f"/{made['id']}/rotate", json={"graceSeconds": 60})).json()
+        new = Visitor(door, key=rotated["key"])
+        assert rotated["id"] == made["id"]
+        assert rotated["key"] != made["key"]
+        assert await new.remaining() == await old.remaining() == 17
+        again = (await admin(door, "POST", f"/{made['id']}/rotate", json={"graceSeconds": 0})).json()
+        assert (await old.ask()).status_code == (await new.ask()).status_code == 401
+        assert await Visitor(door, key=again["key"]).remaining() == 17
+
+    async def test_a_revoked_key_opens_nothing_here_at_once_and_elsewhere_soon(
+        self, door: Door, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = (await admin(door, "POST", json={"name": "studio"})).json()
+        async with open_door(door_settings(redis_url, tmp_path, SMALL)) as other:
+            assert (await Visitor(other, key=made["key"]).ask()).status_code == 202
+            assert (await admin(door, "DELETE", f"/{made['id']}")).status_code == 204
+            assert (await Visitor(door, key=made["key"]).ask()).status_code == 401
+            monkeypatch.setattr(store, "KNOWN_SECONDS", 0)
+            assert (await Visitor(other, key=made["key"]).ask()).status_code == 401
+        assert (await admin(door, "DELETE", f"/{made['id']}")).status_code == 404
+        assert (await admin(door, "GET")).json()["data"] == []
+
+    async def test_usage_is_told_by_day(self, door: Door, clock: Clock) -> None:
+        made = (await admin(door, "POST", json={"name": "studio"})).json()
+        holder = Visitor(door, key=made["key"])
+        await holder.admitted(3)
+        clock.pass_seconds(86_400)
+        await holder.admitted(2)
+        usage = (await admin(door, "GET", f"/{made['id']}/usage")).json()
+        assert (usage["used"], usage["limit"], usage["remaining"]) == (2, 20, 18)
+        assert usage["days"] == {"2024-10-04": 3, "2024-10-05": 2}
+
+    @pytest.mark.parametrize("token", ["", "nope", ADMIN[:-1], ADMIN + "x"])
+    async def test_without_the_admin_token_nothing_is_told(self, door: Door, token: str) -> None:
+        for method, path in (("GET", ""), ("POST", ""), ("DELETE", "/5f1e0c9a7be2"), ("GET", "/5f1e0c9a7be2/usage")):
+            assert (await admin(door, method, path, token)).status_code == 401
+
+    async def test_where_no_token_is_set_the_admin_api_is_off(self, redis_url: str, tmp_path: Path) -> None:
+        settings = replace(door_settings(redis_url, tmp_path, ""), admin_token="")
+        async with published(redis_url), open_door(settings) as door:
+            for token in ("", "x"):
+                assert (await admin(door, "GET", token=token)).status_code == 403
+
+    async def test_what_cannot_be_issued_is_said(self, door: Door) -> None:
+        assert (await admin(door, "POST", json={"name": "x", "plan": "gold"})).json()["param"] == "plan"
+        assert (await admin(door, "POST", json={"plan": "paid"})).status_code == 422
+        assert (await admin(door, "GET", "/..%2f/usage")).status_code in (404, 422)
+        assert (await admin(door, "GET", "/5f1e0c9a7be2/usage")).json()["error"]["code"] == "key_not_found"
+
+    async def test_a_plan_that_is_no_longer_offered_is_said(self, door: Door, redis_url: str, tmp_path: Path) -> None:
+        made = (await admin(door, "POST", json={"name": "studio"})).json()
+        only_free = "plans: {account: {perDay: 1}}"
+        async with open_door(door_settings(redis_url, tmp_path, only_free)) as changed:
+            answer = await Visitor(changed, key=made["key"]).ask()
+        assert answer.status_code == 401
+        assert "no longer offered" in answer.json()["detail"]
+
+    @pytest.mark.parametrize("place", [3, 10, 20, -1])
+    async def test_a_key_with_another_character_is_no_key(self, door: Door, place: int) -> None:
+        key = (await admin(door, "POST", json={"name": "studio"})).json()["key"]
+        wrong = list(key)
+        wrong[place] = "a" if wrong[place] != "a" else "b"
+        assert (await Visitor(door, key="".join(wrong)).ask()).status_code == 401
