@@ -14,6 +14,7 @@ from redis.exceptions import MasterDownError, OutOfMemoryError, ReadOnlyError, R
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from modelpool.errors import InvalidInput, QueueUnavailable
+from modelpool.queue import sentinel
 from modelpool.queue.cancellation import make_cancellable
 from modelpool.queue.packing import pack_in_c
 
@@ -23,7 +24,7 @@ _REFUSALS = ("OOM", "MISCONF", "NOREPLICAS", "LOADING", "READONLY", "MASTERDOWN"
 
 
 async def connect(url: str, *, max_connections: int = 32) -> Redis:
-    """A client for ``redis://``, ``rediss://`` or ``unix://``, checked to be of use as a queue.
+    """A client for ``redis://``, ``rediss://``, ``unix://`` or ``redis+sentinel://``, checked to be of use as a queue.
 
     A lost connection is retried for about a second: every verb of the queue may be repeated. Who waits for a free
     connection of the pool waits at most five seconds.
@@ -45,21 +46,24 @@ async def connect(url: str, *, max_connections: int = 32) -> Redis:
 
 
 def _pool(url: str, max_connections: int) -> BlockingConnectionPool:
+    options: dict[str, Any] = {
+        "max_connections": max_connections,
+        "timeout": 5,
+        "decode_responses": True,
+        "socket_timeout": 5,
+        "socket_connect_timeout": 2,
+        "health_check_interval": 15,
+        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 4),
+        "retry_on_error": [RedisConnectionError, RedisTimeoutError, OSError],
+    }
     try:
-        return BlockingConnectionPool.from_url(
-            url,
-            max_connections=max_connections,
-            timeout=5,
-            decode_responses=True,
-            socket_timeout=5,
-            socket_connect_timeout=2,
-            health_check_interval=15,
-            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 4),
-            retry_on_error=[RedisConnectionError, RedisTimeoutError, OSError],
-        )
+        if url.startswith(f"{sentinel.SCHEME}:"):
+            return sentinel.primary_pool(url, **options)
+        return BlockingConnectionPool.from_url(url, **options)
     except ValueError:  # its words may repeat a part of the password
         raise InvalidInput(
-            "The URL of Redis cannot be read: write redis://host:6379/0, rediss://host:6379/0 or unix:///path.",
+            "The URL of Redis cannot be read: write redis://host:6379/0, rediss://host:6379/0, unix:///path or "
+            f"{sentinel.FORM}.",
             param="redisUrl",
         ) from None
 
