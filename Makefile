@@ -26,8 +26,9 @@ check: setup ## Check format, lint, types, imports and generated files, as CI do
 format: setup ## Format, and mend what the linter can mend
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-crd: setup ## Write the CustomResourceDefinition anew from the core models
+crd: setup ## Write the CustomResourceDefinition anew from the core models, and the chart's table of values
 	@$(BIN)/python scripts/crd.py
+	@$(BIN)/python scripts/chart_readme.py
 
 lock: setup ## Resolve the dependencies anew; UPGRADE="--upgrade" for the latest
 	@$(BIN)/python scripts/lock.py $(UPGRADE)
