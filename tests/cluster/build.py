@@ -115,6 +115,7 @@ MODULES = (
         stamps=("helm.sh/helm/v4/internal/version.version={version}",),
     ),
     Module("gpu", "", {"gpu-plugin": "."}),
+    Module("storage", "", {"storage-provisioner": "."}),
 )
 
 
@@ -161,7 +162,7 @@ def build_programs(cache: Path, report: Report) -> Programs:
                     _build(go, module, package, folder / name)
                 folder.rename(module.place(cache))
         if missing:
-            report(f"built {total} programs in {cache}")
+            report(f"built what was missing, in {cache}")
     programs = find_programs(cache)
     if programs is None:
         raise ClusterError(f"{cache} changed while it was filled: try again")

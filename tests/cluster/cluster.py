@@ -111,6 +111,8 @@ class Cluster:
         addons.install(self.kubectl)
         for node in self.nodes.values():
             node.start()
+        first = self.nodes[NODES[0]]
+        first.start_gpus(GPUS)
         for node in self.nodes.values():
             node.wait_for_containerd()
             node.ctr("images", "import", pause)
@@ -118,8 +120,6 @@ class Cluster:
         for node in self.nodes.values():
             node.wait_until_ready()
             report(f"{node.name} is Ready")
-        first = self.nodes[NODES[0]]
-        first.start_gpus(GPUS)
         first.wait_for_gpus(GPUS)
         report(f"{first.name} offers {GPUS} GPUs")
 

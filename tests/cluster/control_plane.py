@@ -1,9 +1,10 @@
-"""The control plane: etcd, API server, controller manager, scheduler, and CoreDNS beside them."""
+"""The control plane: etcd, API server, controller manager, scheduler, and beside them CoreDNS and a provisioner of volumes."""
 
 from pathlib import Path
 
 import yaml
 
+from cluster import addons
 from cluster.build import Programs
 from cluster.certificates import Authority, signing_key
 from cluster.errors import ClusterError
@@ -19,6 +20,7 @@ READY_SECONDS = 180
 CONTROLLERS = "kube-controller-manager"
 SCHEDULER = "kube-scheduler"
 DNS = "coredns"
+STORAGE = "storage-provisioner"
 ETCD = "etcd"
 NODE_LOST_SECONDS = 20
 
@@ -51,7 +53,8 @@ class ControlPlane:
         authority.kubeconfig(self._layout.kubeconfig, self.server, "admin", ["system:masters"])
         for user in (CONTROLLERS, SCHEDULER, "kube-proxy"):
             authority.kubeconfig(self._kubeconfig(user), self.server, f"system:{user}")
-        authority.kubeconfig(self._kubeconfig(DNS), self.server, "system:coredns")
+        authority.kubeconfig(self._kubeconfig(DNS), self.server, addons.DNS_USER)
+        authority.kubeconfig(self._kubeconfig(STORAGE), self.server, addons.STORAGE_USER)
         for node in NODES:
             authority.kubeconfig(self._kubeconfig(node), self.server, f"system:node:{node}", ["system:nodes"])
             authority.sign(f"{node}-serving", f"system:node:{node}", hosts=[node, self._addresses.machine(node)])
@@ -84,6 +87,12 @@ class ControlPlane:
             ],
         )
         self._start_dns()
+        volumes = self._layout.volumes
+        volumes.mkdir(exist_ok=True)
+        self.machine.start(
+            STORAGE,
+            [self._programs[STORAGE], f"-kubeconfig={self._kubeconfig(STORAGE)}", f"-folder={volumes}"],
+        )
 
     def wait_until_ready(self) -> None:
         """Until the API server says that it is ready. Raises ClusterError with the end of its log when it does not."""
@@ -138,8 +147,6 @@ class ControlPlane:
             f"--root-ca-file={pki / 'ca.crt'}",
             f"--cert-dir={self.machine.folder / 'controllers'}",
             f"--node-monitor-grace-period={NODE_LOST_SECONDS}s",
-            # Volumes are folders that all nodes see: what it offers for tests is true here.
-            "--enable-hostpath-provisioner=true",
         ]
 
     def _start_dns(self) -> None:

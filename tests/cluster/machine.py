@@ -87,9 +87,6 @@ class Machine:
             own = self.folder / folder.strip("/").replace("/", "-")
             own.mkdir(parents=True, exist_ok=True)
             covers.append(f"--cover={folder}={own}")
-        self._layout.volumes.mkdir(parents=True, exist_ok=True)
-        # Where the controller manager's own provisioner makes volumes, and the kubelets look for them.
-        covers.append(f"--cover=/tmp/hostpath_pv={self._layout.volumes}")
         namespaces = [
             "--net",
             "--mount",
