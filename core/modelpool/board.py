@@ -85,9 +85,18 @@ return {1, body}
 """
 )
 
+_EPOCH_SECONDS = 86_400
+"""How long the epoch of a pool that is gone is kept."""
 _RECONNECT_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 _QUIET_SECONDS = 15.0
 """How long a bell listens before it looks at its connection again."""
+
+
+async def listed_pools(client: Redis) -> list[PoolRef]:
+    """Every pool that has a catalog, in order."""
+    with _unavailable():
+        listed = await client.hvals(POOLS_KEY)
+    return sorted(PoolRef.parse(name.decode() if isinstance(name, bytes) else name) for name in listed)
 
 
 class Board:
@@ -180,6 +189,20 @@ class Board:
                 keys=[self.keys.epoch, self.keys.assignment(slot), self.keys.heartbeat(slot)], args=[epoch]
             )
         self._refuse_stale(accepted, answer, epoch)
+
+    async def remove_pool(self) -> None:
+        """Forget a pool that is gone: its documents and its place on the list. Its jobs expire by themselves.
+
+        The epoch stays for a day, so that an operator which has not heard of it yet is refused.
+        """
+        catalog = await self.catalog()
+        slots = [slot.slot for slot in catalog.slots] if catalog is not None else []
+        documents = [self.keys.catalog, self.keys.status, *(self.keys.assignment(slot) for slot in slots)]
+        with _unavailable():
+            await self._client.hdel(POOLS_KEY, self.pool.short_id)
+            await self._take_epoch(keys=[self.keys.epoch], args=[0])
+            await self._client.expire(self.keys.epoch, _EPOCH_SECONDS)
+            await self._client.delete(*documents)
 
     async def bell(self, slot: str) -> AsyncGenerator[None, None]:
         """One ring for every change of the slot's assignment, for ever.

@@ -57,8 +57,18 @@ class ObservedSlot(Document):
     since: int = 0
 
 
+class RuntimeProblem(Document):
+    """Something that keeps the runtime from what is desired: ``reason`` in CamelCase, ``message`` one sentence."""
+
+    reason: str
+    message: str
+
+
 class ObservedSlots(Document):
     """Answer to :class:`DesiredSlots`."""
 
     pool: str
     slots: tuple[ObservedSlot, ...]
+    problems: tuple[RuntimeProblem, ...] = ()
+    rollout: str = ""
+    """What the replacing of workers waits for, while it is under way."""

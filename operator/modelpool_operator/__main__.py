@@ -7,6 +7,7 @@ import sys
 
 from modelpool.errors import InvalidInput, ModelpoolError, StaleEpoch
 from modelpool_operator.commands import local
+from modelpool_operator.commands.kubernetes_options import add_options
 
 EXIT_FAILED = 1
 EXIT_INVALID = 2
@@ -18,6 +19,8 @@ _EXAMPLES = """\
 examples:
   python -m modelpool_operator local --pool-file examples/small.yaml \\
     --redis-url redis://127.0.0.1:6379/0 --runtime-socket run/slots.sock
+  python -m modelpool_operator kubernetes --namespaces art,music \\
+    --redis-url redis://redis:6379/0 --store-url http://store:8080/
 """
 
 
@@ -47,7 +50,17 @@ def _parser() -> argparse.ArgumentParser:
     of_file = commands.add_parser("local", help="keep the pool of one file, beside the supervisor of `modelpool up`")
     local.add_options(of_file)
     of_file.set_defaults(run=local.run)
+    of_cluster = commands.add_parser("kubernetes", help="keep the ModelPools of a cluster, with pods as workers")
+    of_cluster.set_defaults(run=_run_kubernetes)
+    add_options(of_cluster)
     return parser
+
+
+def _run_kubernetes(options: argparse.Namespace) -> None:
+    # kopf and the client are only loaded where there is a cluster.
+    from modelpool_operator.commands import kubernetes
+
+    kubernetes.run(options)
 
 
 def _first(group: BaseExceptionGroup[ModelpoolError]) -> ModelpoolError:

@@ -9,6 +9,7 @@ from modelpool.documents import Assignment, Catalog
 from modelpool.resources.catalog import catalog_of
 from modelpool.resources.spec import ModelPool
 from modelpool.resources.status import ModelPoolStatus
+from modelpool_operator.pacing import Pace, due_in
 from modelpool_operator.planner import Move, Plan
 
 STATUS_MS = 1_000
@@ -66,14 +67,9 @@ class Notices:
         Returns in how many milliseconds it may be written, if it still has to be.
         """
         self.latest = status
-        old = self._status
-        if old is not None:
-            age = status.updated_at - old.updated_at
-            news = old.model_copy(update={"updated_at": status.updated_at}) != status
-            if not news and age < refresh_ms:
-                return None
-            if age < STATUS_MS:
-                return STATUS_MS - age
+        wait = due_in(Pace(STATUS_MS, STATUS_MS, refresh_ms), self._status, status)
+        if wait != 0:
+            return wait
         await self._board.put_status(status)
         self._status = status
         return None

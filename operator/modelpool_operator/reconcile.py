@@ -11,11 +11,11 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from modelpool.board import Board
-from modelpool.errors import QueueUnavailable, Unavailable
+from modelpool.errors import QueueUnavailable, StaleEpoch, Unavailable
 from modelpool.metrics import OperatorMetrics
 from modelpool.queue.port import Queue
 from modelpool.resources.catalog import pool_ref, slot_name
@@ -25,7 +25,8 @@ from modelpool_operator.notices import Notices
 from modelpool_operator.observe import Observation, snapshot_of
 from modelpool_operator.planner import Move, Plan, Snapshot, plan
 from modelpool_operator.sources.port import PoolSource
-from modelpool_operator.status import Account, Trouble, status_of
+from modelpool_operator.status import Account, Trouble, status_of, status_without_sight
+from modelpool_operator.tellers import NobodyElse, Teller
 from modelpool_operator.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Parts:
     workers: Workers
     metrics: OperatorMetrics
     now: Callable[[], int]
+    teller: Teller = field(default_factory=NobodyElse)
 
 
 class Reconciler:
@@ -87,6 +89,11 @@ class Reconciler:
             group.create_task(self._parts.workers.run(self._epoch, lambda: self._parts.source.pool, self._wake.set))
             group.create_task(self._rounds())
 
+    def wake(self) -> None:
+        """Something has happened to the pool or its workers: look now."""
+        self._wake.set()
+        self._parts.workers.changed()
+
     def unhealthy(self) -> str | None:
         """Why this process should be restarted, or None. That Redis is away is no reason."""
         silent = (self._parts.now() - self._round_at) / 1000
@@ -97,9 +104,11 @@ class Reconciler:
         while True:
             try:
                 beats = await self._parts.board.heartbeats(self._slots())
-                return await self._parts.board.take_epoch(max((beat.epoch for beat in beats.values()), default=0))
+                known = max((beat.epoch for beat in beats.values()), default=0)
+                return await self._parts.board.take_epoch(max(known, self._parts.source.epoch))
             except QueueUnavailable as error:
                 log.warning("waiting for Redis", extra={"reason": error.message})
+                self._tell_of_outage(error)
                 self._round_at = self._parts.now()
                 await asyncio.sleep(AWAY_SECONDS)
 
@@ -130,6 +139,7 @@ class Reconciler:
             except QueueUnavailable as error:
                 if not away:
                     log.warning("Redis is away; nothing changes until it is back", extra={"reason": error.message})
+                self._tell_of_outage(error)
                 away, delay = True, AWAY_SECONDS
                 self._notices.forget()
             await asyncio.sleep(LEAST_SECONDS)
@@ -150,6 +160,12 @@ class Reconciler:
         started = time.perf_counter()
         if self._parts.source.refresh():
             self._tell_of_source()
+        if self._parts.source.epoch > self._epoch:
+            newer = self._parts.source.epoch
+            raise StaleEpoch(
+                f"pool {self._name}: a newer operator (epoch {newer}) has taken over from this one "
+                f"(epoch {self._epoch})"
+            )
         pool = self._parts.source.pool
         seen = await self._observe()
         if self._settled and len(seen.assignments) < len(self._slots()):
@@ -164,9 +180,13 @@ class Reconciler:
         self._settled = True
         self._tell_of_waiting(planned)
         self._note(snapshot, planned)
-        trouble = Trouble(self._parts.source.problem, self._parts.workers.trouble, self._demand_trouble)
+        workers = self._parts.workers
+        trouble = Trouble(
+            self._parts.source.problem, workers.trouble, self._demand_trouble, workers.problems, workers.rollout
+        )
         account = Account(pool, self._epoch, seen, snapshot, planned, trouble)
         status = status_of(account, self._notices.latest)
+        self._parts.teller.tell(status)
         owed = await self._notices.tell(status, int(pool.spec.rebalance.interval_seconds * 1000))
         self._parts.metrics.reconcile.labels(self._name).observe(time.perf_counter() - started)
         delay = self._delay(snapshot, planned)
@@ -217,7 +237,16 @@ class Reconciler:
             self._parts.metrics.demand_misses.labels(self._name, model).inc()
         self._missed = missed
 
+    def _tell_of_outage(self, error: QueueUnavailable) -> None:
+        pool, now = self._parts.source.pool, self._parts.now()
+        latest, generation = self._notices.latest, pool.metadata.generation
+        sentence = f"Nothing moves until Redis is back: {error.message}"
+        status = status_without_sight(latest, generation, self._epoch, now, "QueueUnavailable", sentence)
+        self._notices.latest = status
+        self._parts.teller.tell(status)
+
     def _tell_of_move(self, move: Move) -> None:
+        self._parts.teller.moved(move)
         self._parts.metrics.moves.labels(self._name, move.reason.value).inc()
         log.info(
             "%s %s",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from modelpool.resources.catalog import pool_ref, slots_of
 from modelpool.resources.spec import ModelPool
-from modelpool.slots import DesiredSlot, DesiredSlots, ObservedSlot
+from modelpool.slots import DesiredSlot, DesiredSlots, ObservedSlot, RuntimeProblem
 from modelpool_operator.runtimes.port import Runtime, RuntimeUnavailable
 
 log = logging.getLogger(__name__)
@@ -38,26 +38,31 @@ def desired_slots(pool: ModelPool, epoch: int) -> DesiredSlots:
 class Workers:
     """What the runtime last said of each slot."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, look_seconds: float = LOOK_SECONDS) -> None:
         self._runtime = runtime
+        self._look_seconds = look_seconds
         self._news = asyncio.Event()
         self.observed: Mapping[str, ObservedSlot] = {}
         self.trouble: str | None = None
         """Why the runtime could not be reached, while it cannot."""
+        self.problems: tuple[RuntimeProblem, ...] = ()
+        """What keeps it from what is desired, though it can be reached."""
+        self.rollout = ""
+        """What the replacing of workers waits for, while it is under way."""
 
     def changed(self) -> None:
         """Tell the runtime now: the pool has changed."""
         self._news.set()
 
     async def run(self, epoch: int, pool: Callable[[], ModelPool], notify: Callable[[], None]) -> None:
-        """Ask once a second, for ever; ``notify`` is called when the answer is news."""
+        """Ask every now and then, for ever; ``notify`` is called when the answer is news."""
         try:
             while True:
                 self._news.clear()
                 if await self._look(desired_slots(pool(), epoch)):
                     notify()
                 try:
-                    async with asyncio.timeout(LOOK_SECONDS):
+                    async with asyncio.timeout(self._look_seconds):
                         await self._news.wait()
                 except TimeoutError:
                     continue
@@ -65,16 +70,17 @@ class Workers:
             await self._runtime.close()
 
     async def _look(self, desired: DesiredSlots) -> bool:
-        before = (self.observed, self.trouble)
+        before = (self.observed, self.trouble, self.problems, self.rollout)
         try:
             answer = await self._runtime.apply(desired)
         except RuntimeUnavailable as error:
             self.trouble = error.message
         else:
             self.observed, self.trouble = {slot.slot: slot for slot in answer.slots}, None
+            self.problems, self.rollout = answer.problems, answer.rollout
         if self.trouble != before[1]:
             if self.trouble is None:
                 log.info("the runtime answers again")
             else:
                 log.warning("the runtime is away", extra={"reason": self.trouble})
-        return (self.observed, self.trouble) != before
+        return (self.observed, self.trouble, self.problems, self.rollout) != before

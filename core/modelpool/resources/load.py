@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,14 @@ def parse_pool(text: str, name: str) -> ModelPool:
 
     :raises InvalidSpec: as :func:`load_pool`.
     """
-    document = _the_pool(_documents(text, name), name)
+    return read_pool(_the_pool(_documents(text, name), name), name)
+
+
+def read_pool(document: Mapping[str, Any], name: str) -> ModelPool:
+    """The pool that a document means; ``name`` says in messages where it is from.
+
+    :raises InvalidSpec: the document is none, or the pool cannot work.
+    """
     try:
         pool = ModelPool.model_validate(document)
     except ValidationError as error:

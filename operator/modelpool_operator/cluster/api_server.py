@@ -31,8 +31,10 @@ Query = list[tuple[str, str]]
 _JSON, _MERGE, _APPLY = "application/json", "application/merge-patch+json", "application/apply-patch+yaml"
 
 
-async def connect(kubeconfig: str | None = None, context: str | None = None) -> ApiServer:
-    """As the service account of this pod, or else as the kubeconfig says (``KUBECONFIG``, ``~/.kube/config``).
+async def access(kubeconfig: str | None = None, context: str | None = None) -> Configuration:
+    """How to reach the API server: as the service account of this pod, or else as the kubeconfig says.
+
+    That is ``KUBECONFIG`` or ``~/.kube/config``, unless another file, or a context, is named.
 
     :raises InvalidInput: there is neither.
     """
@@ -41,7 +43,7 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
         if kubeconfig is None and context is None:
             try:
                 load_incluster_config(configuration)
-                return ApiServer(configuration)
+                return configuration
             except ConfigException as error:
                 log.debug("not in a cluster: %s", error)
         await load_kube_config(config_file=kubeconfig, context=context, client_configuration=configuration)
@@ -49,7 +51,7 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
         raise InvalidInput(
             f"there is no way to the API server: {error}; run in a cluster, or set KUBECONFIG to a kubeconfig file"
         ) from None
-    return ApiServer(configuration)
+    return configuration
 
 
 class ApiServer:
@@ -67,6 +69,13 @@ class ApiServer:
         # A list leaves out what its items have in common.
         items = tuple({"apiVersion": kind.api_version, "kind": kind.name, **item} for item in found["items"] or ())
         return Listing(items, int(found["metadata"]["resourceVersion"]))
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
+        """See the port."""
+        try:
+            return await self._ask("GET", kind.path(namespace, name), [])
+        except ApiNotFound:
+            return None
 
     async def create(self, kind: Kind, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
         """See the port."""

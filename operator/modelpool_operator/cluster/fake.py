@@ -58,6 +58,11 @@ class FakeCluster:
         ]
         return Listing(tuple(found), self._version)
 
+    async def get(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
+        """See the port."""
+        self._answer()
+        return self.find(kind, namespace, name)
+
     async def create(self, kind: Kind, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
         """See the port."""
         self._answer(kind, manifest)

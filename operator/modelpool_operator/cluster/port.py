@@ -80,6 +80,10 @@ class Cluster(Protocol):
         """
         ...
 
+    async def get(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
+        """One object; None when it is not there."""
+        ...
+
     async def create(self, kind: Kind, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
         """Make an object; ``manifest`` names its namespace.
 

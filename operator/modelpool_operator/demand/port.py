@@ -19,6 +19,8 @@ class Demand:
     """Unix milliseconds: the end of the last minute in which somebody asked."""
     source: str = ""
     """Whose figures these are, in a person's words; empty when nobody has any."""
+    stands_in_for: str | None = None
+    """Why another source, which should have been asked, has no figures; None when this is the one."""
 
 
 class DemandSource(Protocol):

@@ -19,12 +19,12 @@ from modelpool.jobs import Lane
 from modelpool.queue.port import ModelDepth
 from modelpool.resources.load import parse_pool
 from modelpool.resources.status import GpuStatus, ModelPoolStatus, ModelState, ModelStatus
-from modelpool.slots import ObservedSlot, SlotPhase
+from modelpool.slots import ObservedSlot, RuntimeProblem, SlotPhase
 from modelpool_operator.demand.port import Demand
 from modelpool_operator.history import History
 from modelpool_operator.observe import Observation, snapshot_of
 from modelpool_operator.planner import SlotFacts, Snapshot, plan
-from modelpool_operator.status import Account, Trouble, status_of
+from modelpool_operator.status import Account, Trouble, status_of, status_without_sight
 from support.operator_stage import POOL_FILE
 
 POOL = parse_pool(POOL_FILE, "pool.yaml")
@@ -168,7 +168,7 @@ def test_a_slot_without_a_worker_shows_the_runtimes_own_words() -> None:
     assert (shown.phase, shown.reason, shown.node) == (SlotPhase.RESTARTING, "killed by SIGKILL", "here")
     assert condition(status, "Ready") == (
         "SlotsNotReady",
-        "1 of 5 slots without a running worker: studio-secondary-1.",
+        "1 of 5 slots without a running worker: studio-secondary-1. studio-secondary-1: killed by SIGKILL",
     )
     assert condition(status, "Degraded") == ("SlotFailed", "studio-secondary-1: killed by SIGKILL")
 
@@ -280,3 +280,50 @@ def test_the_price_of_a_generation_stands_still_while_nobody_asks() -> None:
     later = beat("studio-primary-0", ("flat",), spent=Spent(idle=3600))
     assert told(seen(primary_0=later), previous=first).cost == first.cost
     assert told(seen(primary_0=later)).cost is None
+
+
+def test_a_slot_for_which_there_is_no_room_says_so_in_the_schedulers_words() -> None:
+    word = "Unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+    pending = ObservedSlot(slot="studio-secondary-1", tier="secondary", phase=SlotPhase.PENDING, reason=word)
+    status = told(replace(seen(secondary_1=None), runtime={"studio-secondary-1": pending}))
+    assert gpu(status, "studio-secondary-1").reason == word
+    assert condition(status, "Ready")[1].endswith(f"studio-secondary-1: {word}")
+    assert condition(status, "Degraded") == ("SlotPending", f"studio-secondary-1: {word}")
+
+
+def test_a_problem_of_the_runtime_is_the_first_thing_to_look_at() -> None:
+    problem = RuntimeProblem(reason="PodRefused", message="studio-primary-0: the API server refuses its pod: no")
+    status = told(seen(), Trouble(problems=(problem,)))
+    assert condition(status, "Degraded") == (problem.reason, problem.message)
+
+
+def test_replacing_workers_is_progress() -> None:
+    status = told(seen(), Trouble(rollout="studio-primary-1: studio-primary-0 comes first"))
+    assert condition(status, "Progressing") == (
+        "RollingOut",
+        "Workers are replaced one after the other; studio-primary-1: studio-primary-0 comes first.",
+    )
+
+
+def test_a_source_of_demand_that_stands_in_says_for_whom_and_why() -> None:
+    stand_in = Demand(source="the queue's admission counters", stands_in_for="Prometheus does not answer")
+    status = told(replace(seen(), demand=stand_in))
+    assert condition(status, "DemandSourceAvailable") == (
+        "FallbackInUse",
+        "Prometheus does not answer; the queue's admission counters stand in.",
+    )
+
+
+def test_when_nothing_can_be_seen_the_last_status_stays_with_the_reason() -> None:
+    before = told(seen())
+    blind = status_without_sight(before, 1, 5, 9_000_000, "QueueUnavailable", "Redis is away.")
+    assert condition(blind, "Ready") == ("QueueUnavailable", "Redis is away.")
+    assert {c.type: c.status for c in blind.conditions} == {
+        "Ready": "False",
+        "Degraded": "True",
+        "Progressing": "False",
+        "DemandSourceAvailable": "True",
+    }
+    assert (blind.gpus, blind.epoch) == (before.gpus, 5)
+    later = status_without_sight(blind, 1, 5, 9_900_000, "QueueUnavailable", "Redis is away.")
+    assert later.conditions == blind.conditions

@@ -35,6 +35,7 @@ OWN_LABELS = frozenset({*COMMON_LABELS, POOL_LABEL, TIER_LABEL, SLOT_LABEL})
 CONTAINER = "worker"
 PORT = 8082
 USER = 65532
+CACHE_DIR = "/var/cache/modelpool"
 GRACE_SECONDS = 60
 """Between SIGTERM and SIGKILL; ``podTemplate.spec.terminationGracePeriodSeconds`` changes it."""
 FAREWELL_SECONDS = 5
@@ -162,7 +163,7 @@ def _pod_spec(pool: ModelPool, slot: DesiredSlot, setting: Setting, grace: int) 
             for taint in NODE_LOST_TAINTS
         ],
         "containers": [_container(pool, slot, tier, setting, grace)],
-        "volumes": [*_model_volumes(pool), {"name": "tmp", "emptyDir": {}}],
+        "volumes": [*_model_volumes(pool), *({"name": name, "emptyDir": {}} for name in _writable(pool))],
     }
     selector = tier.gpu.node_selector if tier.gpu.node_selector is not None else gpu.node_selector
     if selector:
@@ -177,7 +178,7 @@ def _pod_spec(pool: ModelPool, slot: DesiredSlot, setting: Setting, grace: int) 
 
 
 def _container(pool: ModelPool, slot: DesiredSlot, tier: Tier, setting: Setting, grace: int) -> Manifest:
-    mounts: list[Manifest] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108  its own volume
+    mounts: list[Manifest] = [{"name": name, "mountPath": path} for name, path in _writable(pool).items()]
     if _model_volumes(pool):
         mounts.insert(0, {"name": "models", "mountPath": "/models", "readOnly": True})
     return {
@@ -204,6 +205,7 @@ def _environment(pool: ModelPool, slot: DesiredSlot, grace: int) -> list[Manifes
         "MODELPOOL_POOL": str(pool_ref(pool)),
         "MODELPOOL_SLOT": slot.slot,
         "MODELPOOL_MODELS_DIR": "/models",
+        "MODELPOOL_CACHE_DIR": CACHE_DIR,
         "MODELPOOL_VRAM": str(slot.vram_bytes),
         "MODELPOOL_HOST_MEMORY": str(slot.host_memory_bytes),
         "MODELPOOL_DEVICE": slot.device,
@@ -227,6 +229,13 @@ def _resources(pool: ModelPool, slot: DesiredSlot, tier: Tier) -> Manifest:
     if pool.spec.gpu.mode is GpuMode.RESOURCE_CLAIM:
         return {"limits": limits, "claims": [{"name": GPU_CLAIM}]}
     return {"limits": {**limits, tier.gpu.resource_name or pool.spec.gpu.resource_name: "1"}}
+
+
+def _writable(pool: ModelPool) -> dict[str, str]:
+    """Volumes that workers may write to, and where: archives of models are fetched into a cache."""
+    tmp = {"tmp": "/tmp"}  # noqa: S108  the pod's own
+    remote = any(model.source.uri.startswith("s3://") for tier in pool.spec.tiers for model in tier.models)
+    return {**tmp, "cache": CACHE_DIR} if remote else tmp
 
 
 def _model_volumes(pool: ModelPool) -> list[Manifest]:

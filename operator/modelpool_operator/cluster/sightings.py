@@ -1,0 +1,130 @@
+"""Pools and worker pods as they were last seen: fed by events, mended by listing. No lost event matters for long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from modelpool.resources.pool import PoolRef
+from modelpool_operator.cluster.port import MODEL_POOL, POD, Cluster, Kind, Manifest
+from modelpool_operator.runtimes.pods.spec import COMMON_LABELS, POOL_LABEL
+
+_Place = tuple[str, str]
+"""Namespace and name."""
+
+
+class Sightings:
+    """``notify`` is told which pool something has happened to that may call for action."""
+
+    def __init__(self, notify: Callable[[PoolRef], None]) -> None:
+        self.complete = False
+        """Everything has been listed once."""
+        self._notify = notify
+        self._pools: dict[PoolRef, Manifest] = {}
+        self._pods: dict[PoolRef, dict[str, Manifest]] = {}
+        self._gone: dict[tuple[str, _Place], int] = {}
+        """Resource versions of deletions that no listing has confirmed yet."""
+
+    def pools(self) -> Mapping[PoolRef, Manifest]:
+        """Every pool that is not being deleted."""
+        return {ref: pool for ref, pool in self._pools.items() if not pool["metadata"].get("deletionTimestamp")}
+
+    def pool(self, ref: PoolRef) -> Manifest | None:
+        """One pool, unless it is being deleted."""
+        return self.pools().get(ref)
+
+    def pods(self, ref: PoolRef) -> Sequence[Manifest]:
+        """The worker pods of a pool, in order of their names."""
+        return [pod for _, pod in sorted(self._pods.get(ref, {}).items())]
+
+    def saw(self, event: str | None, kind: Kind, item: Manifest) -> None:
+        """Take in a watch event; ``event`` is None for an object of a listing."""
+        place = _place(item)
+        if event == "DELETED":
+            self._gone[kind.name, place] = _version(item)
+            self._remove(kind, place, _version(item))
+        elif _version(item) > self._gone.get((kind.name, place), -1):
+            self._store(kind, place, item)
+
+    async def refresh(self, cluster: Cluster, namespaces: Iterable[str]) -> None:
+        """List everything, in these namespaces or, without any, in all.
+
+        :raises modelpool_operator.cluster.port.ApiUnavailable: it cannot be listed now.
+        :raises modelpool_operator.cluster.port.ApiNotFound: the cluster knows no ModelPools.
+        """
+        scopes: list[str | None] = [*namespaces] or [None]
+        for kind, labels in ((MODEL_POOL, None), (POD, COMMON_LABELS)):
+            for namespace in scopes:
+                listing = await cluster.list(kind, namespace, labels)
+                for item in listing.items:
+                    self.saw(None, kind, item)
+                there = {_place(item) for item in listing.items}
+                for place in self._places(kind):
+                    if place not in there and namespace in (None, place[0]):
+                        self._remove(kind, place, listing.resource_version)
+                self._gone = {
+                    key: version
+                    for key, version in self._gone.items()
+                    if key[0] != kind.name or version > listing.resource_version
+                }
+        self.complete = True
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _store(self, kind: Kind, place: _Place, item: Manifest) -> None:
+        if kind == MODEL_POOL:
+            ref, old = PoolRef(*place), self._pools.get(PoolRef(*place))
+            if old is None or _version(old) <= _version(item):
+                self._pools[ref] = item
+                if old is None or _substance(old) != _substance(item):
+                    self._notify(ref)
+            return
+        ref = _pool_of(item)
+        for other, pods in self._pods.items():
+            if other != ref and other.namespace == place[0] and pods.pop(place[1], None) is not None:
+                self._notify(other)
+        pods = self._pods.setdefault(ref, {})
+        old = pods.get(place[1])
+        if old is None or _version(old) < _version(item):
+            pods[place[1]] = item
+            self._notify(ref)
+
+    def _remove(self, kind: Kind, place: _Place, version: int) -> None:
+        """Unless it has been seen since, as a newer object of the same name."""
+        if kind == MODEL_POOL:
+            ref = PoolRef(*place)
+            if ref in self._pools and _version(self._pools[ref]) <= version:
+                del self._pools[ref]
+                self._notify(ref)
+            return
+        for ref, pods in self._pods.items():
+            if ref.namespace == place[0] and place[1] in pods and _version(pods[place[1]]) <= version:
+                del pods[place[1]]
+                self._notify(ref)
+
+    def _places(self, kind: Kind) -> list[_Place]:
+        if kind == MODEL_POOL:
+            return [(ref.namespace, ref.name) for ref in self._pools]
+        return [(ref.namespace, name) for ref, pods in self._pods.items() for name in pods]
+
+
+def _place(item: Manifest) -> _Place:
+    return item["metadata"]["namespace"], item["metadata"]["name"]
+
+
+def _version(item: Manifest) -> int:
+    return int(item["metadata"]["resourceVersion"])
+
+
+def _substance(pool: Manifest) -> tuple[object, ...]:
+    """What of a pool calls for action when it changes; our own writing of the status does not."""
+    metadata = pool["metadata"]
+    epoch = (pool.get("status") or {}).get("epoch")
+    return metadata["uid"], metadata.get("generation"), bool(metadata.get("deletionTimestamp")), epoch
+
+
+def _pool_of(pod: Manifest) -> PoolRef:
+    """By its owner, which nobody edits by accident, or else by its label."""
+    metadata = pod["metadata"]
+    owners = [owner["name"] for owner in metadata.get("ownerReferences") or () if owner.get("kind") == MODEL_POOL.name]
+    name = owners[0] if owners else (metadata.get("labels") or {}).get(POOL_LABEL, "")
+    return PoolRef(metadata["namespace"], name)
