@@ -6,8 +6,6 @@ says seconds. Catalog and assignments are kept, a heartbeat is dead after :data:
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-
 from pydantic import Field
 
 from modelpool.jobs import Document
@@ -174,15 +172,6 @@ class Heartbeat(Document):
     at: int = 0
     progress_at: int = 0
     """When the engine last moved; the liveness probe reads it."""
-
-
-KEPT = ("catalog", "epoch", "status", "slot:*:assignment")
-"""Keys of a pool that have no TTL, without the pool's prefix; every other key must have one."""
-
-
-def is_kept(name: str) -> bool:
-    """Whether a key, given without the pool's prefix, may live for ever."""
-    return any(fnmatchcase(name, pattern) for pattern in KEPT)
 
 
 class DocumentKeys:

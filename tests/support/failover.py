@@ -40,8 +40,7 @@ class FailoverSet:
 
     def fail_over(self) -> None:
         """In order: the old primary lives on as a replica."""
-        with redis.Redis(port=self.port) as client:
-            client.execute_command("SENTINEL", "FAILOVER", NAME)
+        block_until(self._agrees_to_fail_over, timeout=30)
 
     def __enter__(self) -> "FailoverSet":
         self.primary.start()
@@ -69,6 +68,13 @@ class FailoverSet:
             self._sentinel.wait()
         for server in (self.primary, self.replica):
             server.__exit__()
+
+    def _agrees_to_fail_over(self) -> bool:
+        try:
+            with redis.Redis(port=self.port) as client:
+                return bool(client.execute_command("SENTINEL", "FAILOVER", NAME))
+        except redis.ResponseError:  # it does not know the replica well enough yet
+            return False
 
     def _watches_both(self) -> bool:
         try:

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from redis.asyncio import Redis
 
-from modelpool.documents import is_kept
+from modelpool.lasting import is_lasting
 from modelpool.queue.connection import unavailable
 from modelpool.queue.running import ScriptRunner
 from modelpool.queue.scripts import CHUNK, TICKET_DIGITS
@@ -173,7 +173,7 @@ class _Walk:
         self._report.jobs += len(jobs)
         for chunk in _chunks(names):
             for problem, name in await self._ask("check_keys", self._flag, *chunk):
-                if not is_kept(name):
+                if not is_lasting(self._prefix + name):
                     self._add(problem, name)
         await self._jobs(jobs, self._flag)
 

@@ -344,7 +344,7 @@ async def test_while_traffic_flows_nothing_is_found_and_nothing_broken(client: R
         n = 0
         while flows:
             n += 1
-            job = new_job(subject=subject, digest=f"{n % 7:064x}" if n % 2 else f"{subject}{n}".ljust(64, "0"))
+            job = new_job(subject=subject, digest=f"{n % 7:032x}" * 2 if n % 2 else f"{subject}{n}".ljust(64, "0"))
             sent.append((await queue.enqueue(job)).record.id)
             if n % 5 == 0:
                 await asyncio.gather(queue.cancel(job.id), return_exceptions=True)

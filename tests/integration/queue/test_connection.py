@@ -6,6 +6,7 @@ import pytest
 
 from modelpool.errors import InvalidInput, QueueUnavailable
 from modelpool.jobs import JobError
+from modelpool.queue.check import QueueCheck
 from modelpool.queue.connection import connect
 from modelpool.queue.redis import RedisQueue
 from support import RedisProcess, unused_port
@@ -69,6 +70,8 @@ async def test_full_memory_refuses_new_jobs_and_lets_running_ones_end(redis_kind
         assert await queue.fail(batch.lease, jobs[1].id, JobError(code="x", message="y"))
         assert await queue.release(batch.lease, [jobs[2].id]) == 1
         await queue.cancel(jobs[3].id)
+        assert (await QueueCheck(POOL, client).check()).findings == []
         await client.config_set("maxmemory", "0")
         await queue.enqueue(refused)
+        assert await queue.position(refused.id) == 2
         await client.aclose()

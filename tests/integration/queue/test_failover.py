@@ -33,7 +33,7 @@ class Traffic:
     async def ask(self, subject: str) -> None:
         while self.flows:
             n = len(self.asked)
-            job = new_job(subject=subject, digest=f"{n % 50:064x}")
+            job = new_job(subject=subject, digest=f"{n % 50:032x}" * 2)
             while True:
                 try:
                     await self.queue.enqueue(job)

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from modelpool.errors import QueueUnavailable
 from modelpool.jobs import JobError, JobState, Lane
+from modelpool.queue.check import QueueCheck
 from modelpool.queue.connection import connect
 from modelpool.queue.port import HotModel, Outcome
 from modelpool.queue.redis import RedisQueue
@@ -88,6 +89,7 @@ class TestConnectionsCutAtAnyByte:
         assert await worker.ids() == [jobs[4].id]
         assert (await queue.depths())["flux"].running == 1
         assert proxy.cuts >= 11
+        assert (await QueueCheck(POOL, queue.client).check()).findings == []
 
     async def warm_up(self, queue: RedisQueue) -> None:
         """Every script is loaded, so that what is cut is a reply and not a request to load one."""
