@@ -89,7 +89,8 @@ def lock(upgrade: bool) -> None:
     entries = locked_entries(path.read_text())
     for image in IMAGES:
         names = closure({package(requirement) for requirement in wanted[image]}, entries)
-        text = "".join(entries[name] for name in sorted(names))
+        # Without the comments: who else wants a package changes often, and a changed file means a layer of gigabytes anew.
+        text = "".join(re.sub(r"^ +#.*\n", "", entries[name], flags=re.MULTILINE) for name in sorted(names))
         (FOLDER / f"{image}.txt").write_text(header(wanted[image]) + text)
 
 
