@@ -20,6 +20,9 @@ from modelpool_operator.cluster.port import Cluster
 from modelpool_operator.cluster.sightings import Sightings
 from modelpool_operator.cluster.telling import ResourceTeller
 from modelpool_operator.demand.counters import CounterDemand
+from modelpool_operator.demand.port import DemandSource
+from modelpool_operator.demand.prometheus import Prometheus
+from modelpool_operator.demand.stand_in import WithStandIn
 from modelpool_operator.reconcile import Parts, Reconciler
 from modelpool_operator.runtimes.pods.runtime import PodRuntime
 from modelpool_operator.runtimes.pods.spec import Setting
@@ -48,7 +51,13 @@ class ClusterPools:
     """See :class:`modelpool_operator.keeper.Making`. ``now`` gives Unix milliseconds."""
 
     def __init__(
-        self, cluster: Cluster, client: Redis, setting: PodSetting, metrics: OperatorMetrics, now: Callable[[], int]
+        self,
+        cluster: Cluster,
+        client: Redis,
+        setting: PodSetting,
+        metrics: OperatorMetrics,
+        now: Callable[[], int],
+        prometheus: Prometheus | None = None,
     ) -> None:
         self.listeners: list[Callable[[PoolRef], None]] = []
         """Who is told that something has happened to a pool."""
@@ -58,6 +67,7 @@ class ClusterPools:
         self._setting = setting
         self._metrics = metrics
         self._now = now
+        self._prometheus = prometheus
 
     def unready(self) -> str | None:
         """Why this operator cannot do its work yet, or None."""
@@ -93,7 +103,7 @@ class ClusterPools:
                 source=source,
                 board=board,
                 queue=queue,
-                demand=CounterDemand(queue),
+                demand=self._demand(pool, queue),
                 workers=Workers(runtime, LOOK_SECONDS),
                 metrics=self._metrics,
                 now=self._now,
@@ -101,8 +111,14 @@ class ClusterPools:
             )
         )
 
+    def _demand(self, pool: PoolRef, queue: RedisQueue) -> DemandSource:
+        counters = CounterDemand(queue)
+        return WithStandIn(self._prometheus.of(pool), counters) if self._prometheus is not None else counters
+
     async def forget(self, pool: PoolRef) -> None:
         """See the protocol."""
+        if self._prometheus is not None:
+            self._prometheus.forget(pool)
         while True:
             try:
                 await Board(pool, self._client).remove_pool()

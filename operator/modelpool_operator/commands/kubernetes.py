@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 
+import httpx
 from kubernetes.aio.client.configuration import Configuration
 from prometheus_client import CollectorRegistry
 
@@ -18,6 +19,7 @@ from modelpool_operator.cluster.port import ApiNotFound, ApiRefused, ApiUnavaila
 from modelpool_operator.cluster.sightings import Sightings
 from modelpool_operator.cluster.watching import keep_watching, start_watching
 from modelpool_operator.commands.process import cancel_on_signals, connect_when_there, unix_milliseconds
+from modelpool_operator.demand.prometheus import Prometheus
 from modelpool_operator.health import serve_health
 from modelpool_operator.keeper import Keeper
 
@@ -53,10 +55,12 @@ async def _serve(options: argparse.Namespace) -> None:
     namespaces = [name.strip() for name in options.namespaces.split(",") if name.strip()]
     cluster = ApiServer(await configuration())
     client = await connect_when_there(options.redis_url)
+    http = httpx.AsyncClient(base_url=options.prometheus_url)
+    prometheus = Prometheus(http, unix_milliseconds) if options.prometheus_url else None
     try:
         registry = CollectorRegistry()
         setting = PodSetting(options.worker_image, options.redis_url, options.store_url)
-        pools = ClusterPools(cluster, client, setting, OperatorMetrics(registry), unix_milliseconds)
+        pools = ClusterPools(cluster, client, setting, OperatorMetrics(registry), unix_milliseconds, prometheus)
         keeper = Keeper(pools.sightings.pools, pools, unix_milliseconds)
         pools.listeners.append(keeper.notice)
         probes = {"/healthz": keeper.unhealthy, "/readyz": pools.unready}
@@ -66,10 +70,14 @@ async def _serve(options: argparse.Namespace) -> None:
             tasks = await start_watching(pools.sightings, configuration, namespaces)
             cancel_on_signals()
             async with asyncio.TaskGroup() as group:
+                if prometheus is not None:
+                    group.create_task(prometheus.run())
+                    await prometheus.first_answer()
                 group.create_task(keep_watching(tasks))
                 group.create_task(_list_for_ever(pools.sightings, cluster, namespaces))
                 group.create_task(keeper.run())
     finally:
+        await http.aclose()
         await client.aclose()
         await cluster.close()
 

@@ -44,6 +44,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_option(
         parser,
+        "--prometheus-url",
+        "MODELPOOL_PROMETHEUS_URL",
+        metavar="URL",
+        default="",
+        help="where demand is read, such as http://prometheus:9090; none: from the queue's own counters",
+    )
+    add_option(
+        parser,
         "--listen-host",
         "MODELPOOL_LISTEN_HOST",
         metavar="HOST",

@@ -15,7 +15,7 @@ DEVIATIONS = 3.0
 """Standard deviations above the mean that a load is expected to take."""
 
 
-def recent_rate(counts: Sequence[int], window_seconds: float) -> float:
+def recent_rate(counts: Sequence[float], window_seconds: float) -> float:
     """Exponentially weighted rate over one-minute counts, oldest first; time constant is half the window.
 
     ``w ← w·e^(−60/τ) + n·(1−e^(−60/τ))/60``
