@@ -24,7 +24,9 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 @click.command(context_settings={"show_default": True})
 # Not MODELPOOL_PORT: Kubernetes gives that name to every pod beside a service called modelpool, and fills it with a URL.
-@click.option("--redis-url", default=_D.redis_url, help="redis://, rediss:// or unix://", **_env("REDIS_URL"))
+@click.option(
+    "--redis-url", default=_D.redis_url, help="redis://, rediss://, unix:// or redis+sentinel://", **_env("REDIS_URL")
+)
 @click.option(
     "--store-url", required=True, help="file:///folder, s3://bucket/prefix or http://host:port", **_env("STORE_URL")
 )

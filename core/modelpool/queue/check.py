@@ -20,7 +20,7 @@ from modelpool.queue.running import ScriptRunner
 from modelpool.queue.scripts import CHUNK, TICKET_DIGITS
 from modelpool.resources.pool import PoolRef
 
-RECOUNT = 20_000
+RECOUNT = 10_000
 """So many jobs are counted in one script; everybody else waits for it."""
 _PAGE = 500
 _SETS = ("line", "batch", "shape", "due", "followers")
@@ -236,8 +236,7 @@ class _Walk:
                 self._add(problem, job)
 
     async def _counters(self) -> None:
-        models = sorted({name.partition(":")[2] for name in self._sets["line"]})
-        wrong = await self._run("recount", self._flag, RECOUNT, *models)
+        wrong = await self._run("recount", self._flag, RECOUNT)
         self._report.counted = wrong is not None
         for counter in wrong or ():
             self._add(Problem.COUNTER, counter)

@@ -1,41 +1,23 @@
--- Do the tally's counts agree with what stands and runs? ARGV: repair ('1'), the most jobs to count, models.
+-- Do the tally's counts agree with what waits and runs? ARGV: repair ('1'), the most jobs to count.
 -- Returns {counter, …}, or nil when there are too many to count while everybody waits.
 local repair, limit = ARGV[2] == '1', tonumber(ARGV[3])
-local counts, jobs = {}, call('ZCARD', key('due'))
-local function more(model, what, amount)
-  local name = model .. ' ' .. what
-  counts[name] = (counts[name] or 0) + amount
-end
+if call('ZCARD', key('due')) > limit then return false end
 
-local models = {}
-for i = 4, #ARGV do models[ARGV[i]] = true end
+local counts = {}
+local function more(name, amount) counts[name] = (counts[name] or 0) + amount end
+
 local tally = call('HGETALL', key('tally'))
 for i = 1, #tally, 2 do
-  local model = tally[i]:match('^(%S+) %S+$')
-  if model then
-    models[model] = true
-    counts[tally[i]] = 0
-  end
-end
-for model in pairs(models) do
-  for _, line in ipairs(LINES) do jobs = jobs + call('ZCARD', key('line', line, model)) end
-end
-if jobs > limit then return false end
-
-for model in pairs(models) do
-  for _, line in ipairs(LINES) do
-    for _, name in ipairs(call('ZRANGE', key('line', line, model), 0, -1)) do
-      local lane, work = unpack(call('HMGET', key('job', id_of(name)), 'lane', 'work'))
-      if lane then
-        more(model, lane, 1)
-        more(model, 'work', milliseconds(work))
-      end
-    end
-  end
+  if tally[i]:find(' ', 1, true) then counts[tally[i]] = 0 end
 end
 for _, id in ipairs(call('ZRANGE', key('due'), 0, -1)) do
-  local state, model = unpack(call('HMGET', key('job', id), 'state', 'model'))
-  if state == 'running' then more(model, 'running', 1) end
+  local state, model, lane, work = unpack(call('HMGET', key('job', id), 'state', 'model', 'lane', 'work'))
+  if state == 'queued' then
+    more(model .. ' ' .. lane, 1)
+    more(model .. ' work', milliseconds(work))
+  elseif state == 'running' then
+    more(model .. ' running', 1)
+  end
 end
 
 local answer = {}
