@@ -5,6 +5,9 @@ building them in would cost more than the API server allows: it multiplies a rul
 (8 tiers × 32 models), filter() costs the square of that, and a number as text counts as a text without end.
 
 Comparing names with sets.intersects() keeps the largest pool under a second, where nested loops take seven times as long.
+What CEL cannot say is left to the operator, which makes such a pool Degraded and says why: whether podTemplate, resources
+and tolerations make a pod that the API server takes, and whether the files of a model are there and are what they should be.
+
 The functions used are those of Kubernetes 1.30. Memory that several fields make up is compared as a float, exact to 2^53 bytes.
 """
 
