@@ -18,6 +18,7 @@ Values = dict[str, Any]
 MATRIX: dict[str, Values] = {
     "default": {},
     "external redis": {"redis": {"enabled": False, "url": "rediss://:secret@cache.example:6380/0"}},
+    "redis behind sentinel": {"redis": {"enabled": False, "url": "redis+sentinel://one:26379,two:26379/primary/0"}},
     "external redis in a secret": {"redis": {"enabled": False, "existingSecret": {"name": "cache", "key": "url"}}},
     "without volumes": {"redis": {"persistence": {"enabled": False}}, "store": {"persistence": {"enabled": False}}},
     "s3": {"store": {"kind": "s3", "s3": {"url": "s3://results/studio", "credentialsSecret": "aws"}}},

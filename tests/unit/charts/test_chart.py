@@ -279,7 +279,7 @@ def test_every_value_is_in_the_schema_and_the_other_way_round() -> None:
         ({"operator": {"namespaces": ["Art"]}}, "pattern"),
         ({"operator": {"prometheusUrl": "prometheus:9090"}}, "https?"),
         ({"redis": {"enabled": "yes"}}, "boolean"),
-        ({"redis": {"enabled": False, "url": "cache:6379"}}, "rediss?"),
+        ({"redis": {"enabled": False, "url": "cache:6379"}}, "rediss"),
         ({"redis": {"persistence": {"size": "8GB"}}}, "pattern"),
         ({"redis": {"maxMemory": "640Mi"}}, "pattern"),
         ({"store": {"kind": "disk"}}, "volume"),
