@@ -1,12 +1,13 @@
 # `make help` lists what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format crd lock train-demo-models check-demo-models chaos bench-latency bench-planner prove-queue clean distclean
+.PHONY: help setup demo up test check format crd lock train-demo-models check-demo-models chaos cluster-deps cluster-up cluster-down e2e bench-latency bench-planner prove-queue clean distclean
 
 BIN := .venv/bin
+CLUSTER := PYTHONPATH=tests $(BIN)/python -m cluster
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-20s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1m%-20s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Make .venv from the lock file; quick when nothing changed
 	@scripts/setup
@@ -41,6 +42,18 @@ check-demo-models: setup ## Measure how well the demo models obey their prompts
 
 chaos: setup ## Kill worker, API, operator and Redis with kill -9 under 200 jobs, on the example pool and its real models, too
 	CHAOS=1 scripts/test tests/integration/local/test_kill_nine.py $(PYTEST)
+
+cluster-deps: setup ## Install what the test cluster needs, build its programs (10 minutes once)
+	@$(CLUSTER) deps
+
+cluster-up: setup ## Start a Kubernetes cluster with seven pretended GPUs; prints its KUBECONFIG
+	@$(CLUSTER) up
+
+cluster-down: setup ## End the test cluster, or what a failed start left of it
+	@$(CLUSTER) down
+
+e2e: setup ## Run all scenarios on the test cluster, or on that of E2E_KUBECONFIG; PYTEST="-k name" to choose
+	@scripts/e2e $(PYTEST)
 
 bench-latency: setup ## Measure the overhead per job and the time to a result at 70 % load
 	PYTHONPATH=tests $(BIN)/python tests/bench/latency.py

@@ -1,0 +1,141 @@
+"""Images for the cluster, built with buildah, without any registry.
+
+The base is made by debootstrap and stored under the name that Dockerfiles give their base, so that the Dockerfile that users build is the very one that
+runs in tests. Layers are kept in a storage of the cache's own: nobody's other images are touched, and only what changed is built again.
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster import dependencies
+from cluster.machine import run
+from cluster.progress import Report, silent
+
+BASE = "docker.io/library/debian:bookworm-slim"
+RELEASE = "bookworm"
+MIRROR_VARIABLE = "DEBIAN_MIRROR"
+MIRROR = "http://deb.debian.org/debian"
+AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+SERVICES = ("redis", "nginx", "prometheus")
+DOCKERFILES = Path(__file__).parent / "dockerfiles"
+BUILD_SECONDS = 3600
+# What a base image has no use for; most of it is documentation.
+UNNEEDED = (
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/locale",
+    "usr/share/info",
+    "var/cache/apt",
+    "var/lib/apt/lists",
+)
+
+
+@dataclass(frozen=True)
+class ImageStore:
+    """Images on disk, below the cache."""
+
+    cache: Path
+    report: Report = silent
+
+    @property
+    def folder(self) -> Path:
+        """Where images and archives lie."""
+        return self.cache / "images"
+
+    def build_base(self) -> None:
+        """Make the Debian base unless the store has it: once per cache. Raises ClusterError when debootstrap is missing or fails."""
+        dependencies.require(*dependencies.IMAGES)
+        if self.digest(BASE):
+            return
+        self.report(f"making {BASE} with debootstrap")
+        mirror = os.environ.get(MIRROR_VARIABLE) or MIRROR
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix=".base-") as folder:
+            root = Path(folder) / "root"
+            run("debootstrap", "--variant=minbase", RELEASE, root, mirror, seconds=BUILD_SECONDS)
+            for unneeded in UNNEEDED:
+                run("find", root / unneeded, "-mindepth", "1", "-delete")
+            container = self._buildah("from", "scratch").strip()
+            try:
+                self._buildah("add", "--quiet", container, str(root), "/", seconds=BUILD_SECONDS)
+                self._buildah(
+                    "config",
+                    "--cmd",
+                    "bash",
+                    "--env",
+                    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                    container,
+                )
+                self._buildah("commit", "--quiet", container, BASE, seconds=BUILD_SECONDS)
+            finally:
+                self._buildah("rm", container)
+
+    def build(
+        self,
+        tag: str,
+        dockerfile: Path,
+        context: Path,
+        target: str | None = None,
+        arguments: Mapping[str, str] | None = None,
+    ) -> str:
+        """Build one target of a Dockerfile as `tag`, on the local base alone, and return the image's id.
+
+        Programs in the build trust the authorities that this machine trusts, and find pip's index where this machine finds it.
+        """
+        self.build_base()
+        self.report(f"building {tag}")
+        with tempfile.TemporaryDirectory(prefix="modelpool-build-") as folder:
+            command = ["bud", "--quiet", "--isolation=chroot", "--network=host", "--pull-never", "--layers"]
+            command += [f"--file={dockerfile}", f"--tag={tag}", *([f"--target={target}"] if target else [])]
+            command += [f"--build-arg={key}={value}" for key, value in (arguments or {}).items()]
+            command += [f"--volume={volume}" for volume in _trust(Path(folder))]
+            self._buildah(*command, str(context), seconds=BUILD_SECONDS)
+        return self.digest(tag)
+
+    def build_service(self, name: str) -> str:
+        """Build one of the services that the chart takes from elsewhere, as `modelpool-test/NAME:1`, and return that name."""
+        tag = f"docker.io/modelpool-test/{name}:1"
+        self.build(tag, DOCKERFILES / f"{name}.Dockerfile", DOCKERFILES)
+        return tag
+
+    def archive(self, tag: str) -> Path:
+        """An archive of the image, to be imported into a node; written once per image id."""
+        path = self.folder / f"{self.digest(tag)[:24]}.tar"
+        if not path.exists():
+            self.report(f"writing the archive of {tag}")
+            unfinished = path.with_suffix(".unfinished")
+            unfinished.unlink(missing_ok=True)
+            self._buildah("push", "--quiet", tag, f"docker-archive:{unfinished}:{tag}", seconds=BUILD_SECONDS)
+            unfinished.rename(path)
+        return path
+
+    def digest(self, tag: str) -> str:
+        """The image's id; "" when the store has no such image."""
+        return (
+            self._buildah("images", "--quiet", "--no-trunc", "--filter", f"reference={tag}")
+            .strip()
+            .removeprefix("sha256:")
+        )
+
+    def size(self, tag: str) -> int:
+        """Bytes of the image's layers, uncompressed."""
+        return int(self._buildah("inspect", "--type=image", "--format={{.Docker.Size}}", tag).strip() or 0)
+
+    def _buildah(self, *arguments: str, seconds: float = 300) -> str:
+        storage: Sequence[str] = (f"--root={self.folder / 'storage'}", f"--runroot={self.folder / 'run'}")
+        return run("buildah", *storage, "--storage-driver=overlay", *arguments, seconds=seconds)
+
+
+def _trust(folder: Path) -> list[str]:
+    if not AUTHORITIES.exists():
+        return []
+    configuration = folder / "pip.conf"
+    settings = ["[global]", "cert = /run/build-ca.crt"]
+    for variable, key in (("PIP_INDEX_URL", "index-url"), ("PIP_EXTRA_INDEX_URL", "extra-index-url")):
+        if value := os.environ.get(variable):
+            settings.append(f"{key} = {value}")
+    configuration.write_text("\n".join(settings) + "\n")
+    return [f"{AUTHORITIES}:/run/build-ca.crt:ro", f"{configuration}:/etc/pip.conf:ro"]
