@@ -121,8 +121,8 @@ class ImageStore:
         )
 
     def size(self, tag: str) -> int:
-        """Bytes of the image's layers, uncompressed."""
-        return int(self._buildah("inspect", "--type=image", "--format={{.Docker.Size}}", tag).strip() or 0)
+        """Bytes of the image, uncompressed."""
+        return self.archive(tag).stat().st_size
 
     def _buildah(self, *arguments: str, seconds: float = 300) -> str:
         storage: Sequence[str] = (f"--root={self.folder / 'storage'}", f"--runroot={self.folder / 'run'}")

@@ -1,13 +1,135 @@
-"""A client of the cluster that the scenarios run on."""
+"""The cluster that the scenarios run on, what is installed there, and how long each scenario took.
+
+`E2E_KUBECONFIG` names a cluster of the user's own; without it the one of `tests/cluster` is used, or started and ended again.
+"""
 
 import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from kubernetes import client, config
 
+from cluster import Cluster, ClusterError
+from cluster.helm import Helm
+from cluster.kubectl import Kubectl
+from cluster.layout import Layout
+from cluster.progress import timed_report
+
+OWN_CLUSTER = "E2E_KUBECONFIG"
+KEEP = "E2E_KEEP"
+# A busy machine is slow; one that takes this many times its budget hangs.
+PATIENCE = 5
+
+took: dict[str, float] = {}
+budgets: dict[str, float] = {}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every scenario has a budget, and ends when it takes many times that."""
+    for item in items:
+        marker = item.get_closest_marker("budget")
+        if marker is not None:
+            budgets[item.nodeid] = float(marker.args[0])
+            item.add_marker(pytest.mark.timeout(PATIENCE * marker.args[0], func_only=True))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note how long the scenario itself took, without fixtures."""
+    if report.when == "call":
+        took[report.nodeid] = report.duration
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A line for each scenario with a budget."""
+    rows = [(node, seconds, budgets[node]) for node, seconds in took.items() if node in budgets]
+    if rows:
+        terminalreporter.section("seconds of each scenario, and its budget")
+    for node, seconds, budget in rows:
+        late = "  OVER" if seconds > budget else ""
+        terminalreporter.line(f"{seconds:7.1f} / {budget:4.0f} s  {node.rpartition('/')[2]}{late}")
+
 
 @pytest.fixture(scope="session")
-def kube() -> client.ApiClient:
-    """A client of the cluster of ``E2E_KUBECONFIG``, with the rights of that file."""
-    made: client.ApiClient = config.new_client_from_config(os.environ["E2E_KUBECONFIG"])
+def own_cluster() -> Path | None:
+    """The kubeconfig of the user's own cluster; None when the scenarios run on ours."""
+    chosen = os.environ.get(OWN_CLUSTER)
+    if chosen and not Path(chosen).is_file():
+        pytest.exit(f"e2e: {OWN_CLUSTER} names {chosen}, and there is no such file", returncode=1)
+    return Path(chosen) if chosen else None
+
+
+@pytest.fixture(scope="session")
+def test_cluster(own_cluster: Path | None) -> Iterator[Cluster | None]:
+    """The cluster of tests/cluster, up; None with a cluster of the user's own. One that was up before stays up."""
+    if own_cluster:
+        yield None
+        return
+    layout = Layout.default()
+    report = timed_report()
+    try:
+        try:
+            started, cluster = False, Cluster.attach(layout)
+        except ClusterError:
+            started, cluster = True, Cluster.up(layout, report)
+    except ClusterError as error:
+        pytest.exit(f"e2e: {error}", returncode=1)
+    yield cluster
+    if started and not os.environ.get(KEEP):
+        Cluster.down(layout, report)
+
+
+@pytest.fixture(scope="session")
+def cluster(test_cluster: Cluster | None) -> Cluster:
+    """The cluster of tests/cluster, for scenarios that reach below Kubernetes: kill a kubelet, start a GPU."""
+    if test_cluster is None:
+        pytest.skip(f"needs the machines of our own cluster, and {OWN_CLUSTER} is set")
+    return test_cluster
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(test_cluster: Cluster | None, own_cluster: Path | None) -> Path:
+    """Of the cluster that the scenarios run on, with all rights."""
+    if test_cluster is not None:
+        return test_cluster.layout.kubeconfig
+    assert own_cluster
+    return own_cluster
+
+
+@pytest.fixture(scope="session")
+def kubectl(test_cluster: Cluster | None, kubeconfig: Path) -> Kubectl:
+    """kubectl for that cluster."""
+    return Kubectl(_program("kubectl", test_cluster), kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def helm(test_cluster: Cluster | None, kubeconfig: Path) -> Helm:
+    """Helm for that cluster."""
+    return Helm(_program("helm", test_cluster), kubeconfig)
+
+
+def _program(name: str, cluster: Cluster | None) -> Path:
+    found = cluster.programs[name] if cluster else shutil.which(name)
+    if found is None:
+        pytest.exit(f"e2e: no {name} on PATH, which a cluster of your own needs", returncode=1)
+    return Path(found)
+
+
+@pytest.fixture(scope="session")
+def kube(kubeconfig: Path) -> client.ApiClient:
+    """A client of that cluster, with all rights."""
+    made: client.ApiClient = config.new_client_from_config(str(kubeconfig))
     return made
+
+
+@pytest.fixture
+def namespace(kubectl: Kubectl, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace of the scenario's own, empty; all in it is deleted afterwards."""
+    words = request.node.originalname.removeprefix("test_").replace("_", "-")
+    name = f"e2e-{words[:40].strip('-')}"
+    kubectl("create", "namespace", name)
+    # Pods may start only when this is there, and it comes a moment later.
+    kubectl("wait", "--for=create", "serviceaccount/default", f"--namespace={name}", "--timeout=60s")
+    yield name
+    kubectl.delete("namespace", name, seconds=300)
