@@ -103,7 +103,7 @@ class DeviceClaim(Resource):
         (),
         max_length=32,
         description="CEL expressions that a device must all satisfy, such as "
-        "device.attributes['gpu.nvidia.com'].index < 4 for the first four GPUs of a node.",
+        "device.attributes['gpu.nvidia.com'].productName == 'NVIDIA L4'",
     )
 
 
@@ -416,7 +416,7 @@ class Rebalance(Resource):
     )
     dry_run: bool = Field(
         False,
-        description="Plan swaps ahead of demand and say so in Events, but make none. Always tiers and jobs for models that "
+        description="Plan swaps ahead of demand, but make none. Always tiers and jobs for models that "
         "are loaded nowhere still load.",
     )
 
