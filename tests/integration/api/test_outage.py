@@ -110,3 +110,18 @@ async def test_a_pool_that_is_gone_is_not_served_any_more(started: Api) -> None:
     await wait_until(lambda: not started.context.pools.all())
     assert await status_of(started.http, f"/v1/jobs/{job}") == 404
     assert (await started.http.get("/readyz")).json()["checks"]["catalog"]["ok"] is False
+
+
+async def test_a_full_redis_is_a_clear_503_that_leaves_nothing_half_done(started: Api) -> None:
+    job = await started.submit()
+    before = set(await started.redis.keys("*"))
+    await started.redis.config_set("maxmemory", "1")
+    refused = await started.http.post("/v1/jobs", json={"model": "shapes", "prompt": "x"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "queue_unavailable")
+    assert "Redis refuses to write" in refused.json()["detail"]
+    assert int(refused.headers["retry-after"]) >= 1
+    assert set(await started.redis.keys("*")) <= before
+    assert await status_of(started.http, f"/v1/jobs/{job}") == 200
+    assert (await started.http.delete(f"/v1/jobs/{job}")).json()["state"] == "cancelled"
+    await started.redis.config_set("maxmemory", "0")
+    assert (await started.http.post("/v1/jobs", json={"model": "shapes", "prompt": "x"})).status_code == 202
