@@ -14,21 +14,22 @@ from modelpool.queue.job import Bell, Refund
 from modelpool.queue.model import QueueModel
 from modelpool.queue.port import Batch, HotModel
 from modelpool.queue.redis import RedisQueue
+from modelpool.queue.rules import LINES
 from modelpool.queue.scripts import TICKET_DIGITS
 from support.queues import POOL, Clock, new_result
 
 MODELS = ("flux", "sdxl")
 
-# Every key with its life, and the members of those that place jobs; one round trip a step.
+# Every key with its life, the members and scores of those that place jobs, and both V; one round trip a step.
 LOOK = """
 local rows = {}
 for i, key in ipairs(redis.call('KEYS', '*')) do
   rows[i] = {key, redis.call('PTTL', key)}
   if redis.call('TYPE', key).ok == 'zset' then
-    for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do table.insert(rows[i], member) end
+    for _, member in ipairs(redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')) do table.insert(rows[i], member) end
   end
 end
-return rows
+return {rows, redis.call('HMGET', KEYS[1], 'paid', 'free')}
 """
 
 
@@ -133,8 +134,10 @@ class QueueTwins(RuleBasedStateMachine):
 
     @invariant()
     def every_job_is_in_its_places_and_every_key_has_a_life(self) -> None:
-        places, shortest_life = self.run(self._look())
+        places, tags, reached, shortest_life = self.run(self._look())
         assert shortest_life > 0, "a key without TTL"
+        assert reached == [self.model.reached(line) for line in LINES]
+        assert tags == {job: self.model.job(job).tag for job in tags}
         for job in self.asked:
             record = self.model.get(job)
             queued = record.state is JobState.QUEUED
@@ -147,14 +150,19 @@ class QueueTwins(RuleBasedStateMachine):
             }
             assert places[job] == Counter(kind for kind, there in expected.items() if there), (job, record.state)
 
-    async def _look(self) -> tuple[dict[str, Counter[str]], int]:
-        rows: Any = await self.client.eval(LOOK, 0)
+    async def _look(self) -> tuple[dict[str, Counter[str]], dict[str, float], list[float], int]:
+        answer: Any = await self.client.eval(LOOK, 1, POOL.key("tally"))
+        rows, reached = answer
         places: dict[str, Counter[str]] = defaultdict(Counter)
-        for key, _, *members in rows:
+        tags: dict[str, float] = {}
+        for key, _, *entries in rows:
             kind = key.removeprefix(POOL.key("")).split(":")[0]
-            for member in members:
-                places[member if kind == "due" else member[TICKET_DIGITS:]][kind] += 1
-        return places, min((ttl for _, ttl, *_ in rows), default=1)
+            for member, score in zip(entries[::2], entries[1::2], strict=True):
+                job = member if kind == "due" else member[TICKET_DIGITS:]
+                places[job][kind] += 1
+                if kind == "line":
+                    tags[job] = float(score)
+        return places, tags, [float(virtual or 0) for virtual in reached], min((ttl for _, ttl, *_ in rows), default=1)
 
     def teardown(self) -> None:
         if not hasattr(self, "pubsub"):

@@ -42,6 +42,10 @@ class Lines:
             reached = min(reached, standing[0].tag)
         return max(self.debt(line, subject), reached)
 
+    def reached(self, line: str) -> float:
+        """V of a line."""
+        return self._reached[line]
+
     def debt(self, line: str, subject: str) -> float:
         """The virtual time before which the user's next job does not start."""
         return self._debts.get((line, subject), 0.0)

@@ -287,6 +287,10 @@ class QueueModel:
         """Count a job that was asked for: it is demand whether admitted or not."""
         self._demand[model, now // 60_000] += 1
 
+    def reached(self, line: str) -> float:
+        """How far the heads of a line have come in virtual time; for those who look closely."""
+        return self._lines.reached(line)
+
     def job(self, job_id: str) -> Job:
         """How a job stands; for those who look closely."""
         if job_id not in self._jobs:
