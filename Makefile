@@ -1,7 +1,7 @@
 # `make help` lists what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format crd lock train-demo-models check-demo-models chaos cluster-deps cluster-up cluster-down e2e bench-latency bench-planner prove-queue clean distclean
+.PHONY: help setup demo up test check format crd lock train-demo-models check-demo-models chaos cluster-deps cluster-up cluster-down e2e bench-latency bench-queue bench-fairness bench-planner prove-queue clean distclean
 
 BIN := .venv/bin
 CLUSTER := PYTHONPATH=tests $(BIN)/python -m cluster
@@ -57,6 +57,12 @@ e2e: setup ## Run all scenarios on the test cluster, or on that of E2E_KUBECONFI
 
 bench-latency: setup ## Measure the overhead per job and the time to a result at 70 % load
 	PYTHONPATH=tests $(BIN)/python tests/bench/latency.py
+
+bench-queue: setup ## Compare the queue with arq, taskiq-redis and docket; BENCH="--help" for choices
+	PYTHONPATH=tests $(BIN)/python -m bench.queueing.compare $(BENCH)
+
+bench-fairness: setup ## Show who waits how long beside a heavy user, in the queue and in plain FIFO
+	PYTHONPATH=tests $(BIN)/python -m bench.queueing.fairness $(BENCH)
 
 bench-planner: setup ## Time plan() on small and large pools
 	PYTHONPATH=tests $(BIN)/python tests/bench/planner.py
