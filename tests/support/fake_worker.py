@@ -17,15 +17,17 @@ PICTURE = b"\x89PNG\r\n\x1a\n not really a picture"
 class FakeWorker:
     """One slot that holds `models`. Drive it step by step, or let it `work()` by itself."""
 
-    def __init__(self, queue: Queue, store: Store, models: tuple[str, ...], cap: int = 4) -> None:
+    def __init__(self, queue: Queue, store: Store, models: tuple[str, ...], cap: int = 4, patience: float = 10) -> None:
         self.queue = queue
         self.store = store
         self.hot = [HotModel(model, cap) for model in models]
         self.finished = 0
+        self.patience = patience
+        """Seconds without work after which a test is thought to hang."""
 
     async def claim(self) -> Batch:
         """The next batch; waits until there is one."""
-        batch = await wait_until(lambda: self.queue.claim("fake:1", "fake-0", self.hot))
+        batch = await wait_until(lambda: self.queue.claim("fake:1", "fake-0", self.hot), self.patience)
         assert batch is not None
         return batch
 

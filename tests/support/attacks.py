@@ -1,0 +1,380 @@
+"""What people try in order to take more than their share, and the honest people beside them.
+
+Each case plays one day against the public admission document, with bursts allowed, and returns how many units of
+pictures were let in. ``bound`` is what it may be at most (attacks) and what it must be (honest people). A request costs
+ten units unless the case says otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import httpx
+
+from modelpool.queue.redis import RedisQueue
+from modelpool_api import background
+from support.fake_worker import FakeWorker
+from support.queues import Clock
+from support.visitors import Door, Visitor
+
+HOME = "203.0.113.9"
+PROXY = "10.0.0.1"
+PRICE = 10
+MODEL = {"model": "poster"}
+_fingerprints = itertools.count(1)
+
+
+@dataclass
+class Stage:
+    """Where a case plays: a process, more of them if wanted, a clock for quotas, and a worker."""
+
+    door: Door
+    clock: Clock
+    queue: RedisQueue
+    another: Callable[[str], Awaitable[Door]]
+    """Another process over the same Redis, with these secrets."""
+
+    def somebody(self, address: str = HOME, **parts: object) -> Visitor:
+        """Somebody without cookie or fingerprint who keeps no cookies."""
+        return Visitor(self.door, address, keeps_cookies=False, **parts)  # type: ignore[arg-type]  # fields of Visitor
+
+    async def browser(self, address: str = HOME, fingerprint: str | None = None) -> Visitor:
+        """Somebody whose page has loaded: with a cookie, and a fingerprint unlike any other unless one is given."""
+        visitor = Visitor(self.door, address, fingerprint or new_fingerprint())
+        await visitor.call("GET", "/v1/quota")
+        return visitor
+
+
+Play = Callable[[Stage], Awaitable[int]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table."""
+
+    what: str
+    bound: int
+    why: str
+    play: Play
+
+
+ATTACKS: list[Case] = []
+HONEST: list[Case] = []
+
+
+def attack(what: str, bound: int, why: str) -> Callable[[Play], Play]:
+    """Add a row for somebody who cheats."""
+    return _row(ATTACKS, what, bound, why)
+
+
+def honest(what: str, bound: int, why: str) -> Callable[[Play], Play]:
+    """Add a row for somebody who does not."""
+    return _row(HONEST, what, bound, why)
+
+
+def _row(table: list[Case], what: str, bound: int, why: str) -> Callable[[Play], Play]:
+    def add(play: Play) -> Play:
+        table.append(Case(what, bound, why, play))
+        return play
+
+    return add
+
+
+def new_fingerprint() -> str:
+    return f"fingerprint-number-{next(_fingerprints)}"
+
+
+async def units(visitor: Visitor, tries: int) -> int:
+    """Units let in of ``tries`` requests."""
+    return PRICE * await visitor.admitted(tries, **MODEL)
+
+
+async def total(visitors: list[Visitor], tries: int = 1) -> int:
+    return sum([await units(visitor, tries) for visitor in visitors])
+
+
+# --- addresses -------------------------------------------------------------------------------------------------------
+
+
+@attack("X-Forwarded-For forged, no proxy configured", 50, "the header is not read")
+async def forged_header(stage: Stage) -> int:
+    forged = [{"X-Forwarded-For": f"198.51.100.{n}", "Forwarded": f"for=198.51.100.{n}"} for n in range(20)]
+    return await total([stage.somebody(headers=headers) for headers in forged])
+
+
+@attack("X-Forwarded-For forged, through the proxy", 50, "it is read from the right; what the proxy added counts")
+async def forged_behind_proxy(stage: Stage) -> int:
+    forged = [{"X-Forwarded-For": f"198.51.100.{n}, {PROXY}, {HOME}"} for n in range(20)]
+    return await total([stage.somebody(PROXY, headers=headers) for headers in forged])
+
+
+@attack("IPv4 written as IPv6 (::ffff:…) and plain", 50, "it is unwrapped before anything is decided")
+async def mapped(stage: Stage) -> int:
+    written = [HOME, f"::ffff:{HOME}", "::ffff:cb00:7109", "::FFFF:203.0.113.9"]
+    return await total([stage.somebody(address) for address in written], 5)
+
+
+@attack("IPv6 addresses rotated within one /64", 50, "a household's /64 is one network")
+async def rotated_within(stage: Stage) -> int:
+    return await total([stage.somebody(f"2001:db8:1:2::{n:x}") for n in range(1, 21)])
+
+
+@attack("the same, with a fresh cookie and fingerprint each time", 250, "the network's ceiling")
+async def rotated_within_with_signals(stage: Stage) -> int:
+    return await total([await stage.browser(f"2001:db8:1:2::{n:x}") for n in range(1, 41)])
+
+
+@attack("IPv6 rotated over 130 networks of one /48", 1_000, "the /48's ceiling")
+async def rotated_beyond(stage: Stage) -> int:
+    return await total([await stage.browser(f"2001:db8:1:{n:x}::1") for n in range(1, 131)])
+
+
+# --- cookies and fingerprints ----------------------------------------------------------------------------------------
+
+
+@attack(
+    "cookies dropped, fingerprint forged anew each time", 50, "without a cookie one shares the network's guest units"
+)
+async def dropped_cookies(stage: Stage) -> int:
+    return await total([stage.somebody(fingerprint=new_fingerprint()) for _ in range(20)])
+
+
+@attack("cookies forged", 50, "an unsigned cookie is a missing one")
+async def forged_cookies(stage: Stage) -> int:
+    made = [f"modelpool_visitor=1.{n:022d}.1800000000.{'A' * 32}" for n in range(20)]
+    return await total([stage.somebody(cookie=cookie, fingerprint=new_fingerprint()) for cookie in made])
+
+
+@attack("a cookie saved while it was new, and put back", 50, "the count lies with us, not in the cookie")
+async def replayed_cookie(stage: Stage) -> int:
+    visitor = await stage.browser()
+    saved = visitor.cookie
+    taken = await units(visitor, 10)
+    return taken + await total([stage.somebody(cookie=saved, fingerprint=new_fingerprint()) for _ in range(10)])
+
+
+@attack("one cookie shared by twenty addresses", 50, "the cookie's own ceiling")
+async def shared_cookie(stage: Stage) -> int:
+    cookie = (await stage.browser()).cookie
+    people = [stage.somebody(f"198.51.100.{n}", cookie=cookie, fingerprint=new_fingerprint()) for n in range(20)]
+    return await total(people)
+
+
+@attack("a fresh cookie for each request, fingerprint missing", 50, "without a fingerprint one shares the guest units")
+async def farmed_without_fingerprint(stage: Stage) -> int:
+    cookies = [(await stage.browser()).cookie for _ in range(20)]
+    return await total([stage.somebody(cookie=cookie) for cookie in cookies])
+
+
+@attack("a fresh cookie and a forged fingerprint for each request", 250, "the network's ceiling")
+async def farmed_signals(stage: Stage) -> int:
+    return await total([await stage.browser() for _ in range(40)])
+
+
+@attack("a fresh cookie each time, one fingerprint", 50, "the ceiling of (fingerprint, network)")
+async def one_device(stage: Stage) -> int:
+    return await total([await stage.browser(fingerprint="the-same-fingerprint") for _ in range(20)])
+
+
+@attack("one fingerprint on ten addresses", 500, "50 for each address: as much as ten people have")
+async def many_addresses(stage: Stage) -> int:
+    people = [await stage.browser(f"198.51.100.{n}", "the-same-fingerprint") for n in range(10)]
+    return await total(people, 8)
+
+
+# --- accounts --------------------------------------------------------------------------------------------------------
+
+
+async def _account(visitor: Visitor) -> str | None:
+    answer = await visitor.call("POST", "/v1/accounts")
+    return str(answer.json()["key"]) if answer.status_code == 201 else None
+
+
+@attack("anonymous units first, then an account", 100, "what was used counts for the new account")
+async def account_after(stage: Stage) -> int:
+    visitor = await stage.browser()
+    taken = await units(visitor, 8)
+    visitor.key = await _account(visitor)
+    return taken + await units(visitor, 15)
+
+
+@attack("an account first, then the same browser without it", 100, "what the account used counts for its browser")
+async def account_before(stage: Stage) -> int:
+    visitor = await stage.browser()
+    visitor.key = await _account(visitor)
+    taken = await units(visitor, 15)
+    visitor.key = None
+    return taken + await units(visitor, 8)
+
+
+@attack(
+    "accounts farmed with forged identities on one network",
+    750,
+    "five accounts a day; their ceiling, and the network's",
+)
+async def account_farm(stage: Stage) -> int:
+    farmers = [await stage.browser() for _ in range(12)]
+    keys = [key for farmer in farmers if (key := await _account(farmer)) is not None]
+    taken = await total([stage.somebody(key=key) for key in keys], 12)
+    return taken + await total([await stage.browser() for _ in range(30)])
+
+
+# --- asking again and taking back ------------------------------------------------------------------------------------
+
+
+@attack("one Idempotency-Key for everything", 50, "the same body is the same job, another body is refused")
+async def repeated_key(stage: Stage) -> int:
+    visitor = await stage.browser()
+    jobs: set[str] = set()
+    for number in range(20):
+        for body in ("the same", f"other words {number}"):
+            answer = await visitor.ask(prompt=body, headers={"Idempotency-Key": f"key-{number % 7}"}, **MODEL)
+            if answer.status_code in (200, 202):
+                jobs.add(answer.json()["id"])
+    return PRICE * len(jobs)
+
+
+@attack("forty equal requests at one moment under one key, one unit price left", 50, "one job, one charge")
+async def repeated_at_once(stage: Stage) -> int:
+    visitor = await stage.browser()
+    taken = await units(visitor, 4)
+    headers = {"Idempotency-Key": "key"}
+    answers = await asyncio.gather(*(visitor.ask(prompt="x", headers=headers, **MODEL) for _ in range(40)))
+    jobs = {answer.json()["id"] for answer in answers if answer.status_code in (200, 202)}
+    return taken + PRICE * len(jobs) + await units(visitor, 3)
+
+
+@attack("cancelled while running to get the units back", 50, "a job that has begun is not refunded")
+async def cancelled_running(stage: Stage) -> int:
+    visitor = await stage.browser()
+    worker = FakeWorker(stage.queue, stage.door.context.store, ("poster",))
+    begun = 0
+    for _ in range(10):
+        answer = await visitor.ask(**MODEL)
+        if answer.status_code != 202:
+            continue
+        begun += len((await worker.claim()).jobs)
+        await visitor.call("DELETE", answer.json()["links"]["self"])
+        await background.give_back(stage.door.context)
+    return PRICE * begun
+
+
+@attack("asked and cancelled in a loop: pictures begun", 50, "what waits is refunded, and computes nothing")
+async def cancelled_waiting(stage: Stage) -> int:
+    visitor = await stage.browser()
+    for _ in range(20):
+        answer = await visitor.ask(**MODEL)
+        await visitor.call("DELETE", answer.json()["links"]["self"])
+        await background.give_back(stage.door.context)
+    return await units(visitor, 10)
+
+
+# --- time, replicas, secrets -----------------------------------------------------------------------------------------
+
+
+@attack("500 requests, fifty at a time, 13 of 50 units used (a unit each)", 50, "all ceilings are charged in one step")
+async def at_once(stage: Stage) -> int:
+    visitor = await stage.browser()
+    taken = await visitor.admitted(13)
+    turn = asyncio.Semaphore(50)
+
+    async def one() -> httpx.Response:
+        async with turn:
+            return await visitor.ask()
+
+    answers = await asyncio.gather(*(one() for _ in range(500)))
+    return taken + sum(answer.status_code in (200, 202) for answer in answers)
+
+
+@attack("both sides of midnight UTC", 100, "two days, two allowances")
+async def midnight(stage: Stage) -> int:
+    visitor = await stage.browser()
+    stage.clock.pass_seconds(12 * 3600 - 0.001)
+    before = await units(visitor, 8)
+    stage.clock.pass_seconds(0.001)
+    return before + await units(visitor, 8)
+
+
+@attack("two replicas, one of which thinks it is still yesterday", 50, "the day is Redis's, and each is corrected")
+async def skewed(stage: Stage) -> int:
+    visitor = await stage.browser()
+    await visitor.ask(**MODEL)
+    stage.clock.pass_seconds(86_400)
+    # A process started now knows the day; the first one's own clock says yesterday.
+    other = Visitor(await stage.another("a-secret-for-the-tests"), HOME, visitor.fingerprint, cookie=visitor.cookie)
+    return sum([await units(one, 1) for _ in range(10) for one in (visitor, other)])
+
+
+@attack("the secret rotated in the middle of the day", 50, "the day's key stays until midnight; old cookies are read")
+async def rotated_secret(stage: Stage) -> int:
+    visitor = await stage.browser()
+    taken = await units(visitor, 2)
+    rotated = await stage.another("the-new-secret-of-the-tests,a-secret-for-the-tests")
+    other = Visitor(rotated, HOME, visitor.fingerprint, cookie=visitor.cookie)
+    taken += sum([await units(one, 1) for _ in range(5) for one in (visitor, other)])
+    assert other.cookie != visitor.cookie  # signed anew, and read by both
+    return taken + await units(Visitor(rotated, HOME, visitor.fingerprint, cookie=other.cookie), 3)
+
+
+# --- honest people ---------------------------------------------------------------------------------------------------
+
+
+@honest("a browser that has loaded the page", 50, "all of it")
+async def a_browser(stage: Stage) -> int:
+    return await units(await stage.browser(), 8)
+
+
+@honest("a privacy browser: no cookies, no fingerprint", 50, "shared with others like it in the same network")
+async def privacy_browser(stage: Stage) -> int:
+    return await units(stage.somebody(), 8)
+
+
+@honest("five people in an office behind one address", 250, "50 each")
+async def office(stage: Stage) -> int:
+    taken = [await units(person, 8) for person in [await stage.browser() for _ in range(5)]]
+    assert taken == [50] * 5
+    return sum(taken)
+
+
+@honest("the sixth person in that office", 0, "the network's 250 are used up; an account has its own")
+async def sixth(stage: Stage) -> int:
+    await office(stage)
+    return await units(await stage.browser(), 8)
+
+
+@honest("that sixth person with a free account", 100, "an allowance of its own")
+async def sixth_with_account(stage: Stage) -> int:
+    await office(stage)
+    person = await stage.browser()
+    person.key = await _account(person)
+    return await units(person, 15)
+
+
+@honest("ten identical phones, each in its own network", 500, "50 each: a fingerprint alone is no ceiling")
+async def identical_phones(stage: Stage) -> int:
+    phones = [await stage.browser(f"198.51.100.{n}", "the-same-phone-model") for n in range(10)]
+    return await total(phones, 8)
+
+
+@honest("two identical phones in one network", 50, "they share the units of (fingerprint, network)")
+async def phones_at_home(stage: Stage) -> int:
+    return await total([await stage.browser(fingerprint="the-same-phone-model") for _ in range(2)], 8)
+
+
+@honest("a phone that changes its network five times", 50, "its cookie goes with it")
+async def travelling(stage: Stage) -> int:
+    phone = await stage.browser()
+    return await total([phone.elsewhere(f"198.51.100.{n}") for n in range(5)], 3)
+
+
+@honest(
+    "a browser beside a farm that has used up the network",
+    0,
+    "the 250 of the network are gone; a free account has its own",
+)
+async def beside_a_farm(stage: Stage) -> int:
+    await farmed_signals(stage)
+    return await units(await stage.browser(), 8)
