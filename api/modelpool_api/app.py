@@ -14,7 +14,7 @@ from modelpool_api.body_limit import BodyLimit
 from modelpool_api.context import Context
 from modelpool_api.identity.cookie_header import CookieHeader
 from modelpool_api.outcomes import Outcomes
-from modelpool_api.routes import accounts, admin, health, jobs, models, page, quota, results, streams
+from modelpool_api.routes import accounts, admin, health, jobs, models, page, quota, reference, results, streams
 from modelpool_api.schemas import JobBody, Problem
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ def create_app(context: Context) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         root_path=context.settings.root_path,
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
     )
     app.state.context = context
@@ -51,7 +52,7 @@ def create_app(context: Context) -> FastAPI:
     app.add_middleware(BodyLimit, limit=context.settings.max_body_bytes)
     app.add_middleware(CookieHeader)
     problems.install(app)
-    for surface in (jobs, streams, results, models, quota, accounts, admin, health, page):
+    for surface in (jobs, streams, results, models, quota, accounts, admin, health, reference, page):
         app.include_router(surface.router)
     _add_schemas(app)
     return app
