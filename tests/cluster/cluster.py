@@ -116,17 +116,18 @@ class Cluster:
             node.machine.boot()
             connect_node(node.machine, self.control_plane.machine, self.addresses, layout)
         report("three machines are up, connected")
+        for node in self.nodes.values():
+            node.start_containerd()
         self.control_plane.start()
         report("the API server is ready")
         addons.install(self.kubectl)
         for node in self.nodes.values():
-            node.start()
-        first = self.nodes[NODES[0]]
-        first.start_gpus(GPUS)
-        for node in self.nodes.values():
             node.wait_for_containerd()
             self.load(pause, [node.name])
             self.load(busybox, [node.name])
+            node.start_kubelet()
+        first = self.nodes[NODES[0]]
+        first.start_gpus(GPUS)
         for node in self.nodes.values():
             node.wait_until_ready()
             report(f"{node.name} is Ready")

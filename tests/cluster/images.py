@@ -20,6 +20,8 @@ MIRROR_VARIABLE = "DEBIAN_MIRROR"
 MIRROR = "http://deb.debian.org/debian"
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 SERVICES = ("redis", "nginx", "prometheus")
+PARTS = ("operator", "api", "worker")
+REPOSITORY = Path(__file__).parents[2]
 DOCKERFILES = Path(__file__).parent / "dockerfiles"
 BUILD_SECONDS = 3600
 # What a base image has no use for; most of it is documentation.
@@ -93,7 +95,16 @@ class ImageStore:
             command += [f"--build-arg={key}={value}" for key, value in (arguments or {}).items()]
             command += [f"--volume={volume}" for volume in _trust(Path(folder))]
             self._buildah(*command, str(context), seconds=BUILD_SECONDS)
+            # The layers of a build that failed, or of an image that has this tag no more, weigh gigabytes.
+            self._buildah("rmi", "--prune", seconds=BUILD_SECONDS)
         return self.digest(tag)
+
+    def build_part(self, part: str, version: str, revision: str) -> str:
+        """Build the operator, the API or the worker from the repository's Dockerfile, as `modelpool/PART:VERSION`, and return that name."""
+        tag = f"docker.io/modelpool/{part}:{version}"
+        arguments = {"VERSION": version, "REVISION": revision}
+        self.build(tag, REPOSITORY / "Dockerfile", REPOSITORY, part, arguments)
+        return tag
 
     def build_service(self, name: str) -> str:
         """Build one of the services that the chart takes from elsewhere, as `modelpool-test/NAME:1`, and return that name."""

@@ -17,7 +17,6 @@ from cluster import init, processes
 from cluster.errors import ClusterError
 from cluster.layout import Layout
 
-BOOT_SECONDS = 60
 STOP_SECONDS = 30
 LOG_LINES = 15
 # Programs on the machine write here; on the host nothing must appear.
@@ -100,21 +99,21 @@ class Machine:
         ]
         me = [f"--name={self.name}", f"--state={self._layout.state}"]
         keep = [f"--keep={folder}" for folder in (self._layout.state, self._layout.cache)]
-        command = ["unshare", *namespaces, sys.executable, "-I", init.__file__, *me, *covers, *keep]
+        # setsid leaves at once: the machine is nobody's child.
+        command = ["setsid", "--fork", "unshare", *namespaces, sys.executable, "-I", init.__file__, *me, *covers, *keep]
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=True,
         )
         if process.stdout is None:
             raise AssertionError("a pipe was asked for")
+        process.wait()
         with process.stdout as said:
             line = said.readline()
             if line.strip() != init.READY:
-                process.kill()
                 raise ClusterError(f"{self.name} did not start: {line}{said.read()}".strip())
 
     def run(self, *command: str | Path, seconds: float = 120, stdin: str | None = None) -> str:

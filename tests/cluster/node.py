@@ -40,13 +40,16 @@ class Node:
         self._programs = programs
         self._kubectl = Kubectl(programs["kubectl"], layout.kubeconfig)
 
-    def start(self) -> None:
-        """Start containerd, kubelet and kube-proxy; the node becomes Ready later."""
+    def start_containerd(self) -> None:
+        """Start containerd, which the kubelet needs to find there."""
         cgroups.make(self._cgroup)
-        path = {"PATH": self._programs.search_path}
-        self.machine.start(CONTAINERD, [self._programs["containerd"], f"--config={self._containerd()}"], path)
-        self.machine.start(KUBELET, [self._programs["kubelet"], *self._kubelet()], path)
-        self.machine.start(PROXY, [self._programs["kube-proxy"], f"--config={self._proxy()}"], path)
+        command = [str(self._programs["containerd"]), f"--config={self._containerd()}"]
+        self.machine.start(CONTAINERD, command, self._path)
+
+    def start_kubelet(self) -> None:
+        """Start kubelet and kube-proxy; the node becomes Ready later."""
+        self.machine.start(KUBELET, [self._programs["kubelet"], *self._kubelet()], self._path)
+        self.machine.start(PROXY, [self._programs["kube-proxy"], f"--config={self._proxy()}"], self._path)
 
     def wait_for_containerd(self) -> None:
         """Until containerd answers. Raises ClusterError with the end of its log when it does not."""
@@ -105,6 +108,10 @@ class Node:
         return self.machine.run(
             self._programs["ctr"], f"--address={SOCKET}", "--namespace=k8s.io", *arguments, seconds=seconds
         )
+
+    @property
+    def _path(self) -> dict[str, str]:
+        return {"PATH": self._programs.search_path}
 
     @property
     def _cgroup(self) -> str:

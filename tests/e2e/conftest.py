@@ -6,6 +6,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from kubernetes import client, config
 
 from cluster import Cluster, ClusterError
 from cluster.helm import Helm
+from cluster.images import PARTS, REPOSITORY, SERVICES, ImageStore
 from cluster.kubectl import Kubectl
 from cluster.layout import Layout
+from cluster.machine import run
 from cluster.progress import timed_report
 
 OWN_CLUSTER = "E2E_KUBECONFIG"
@@ -120,6 +123,31 @@ def _program(name: str, cluster: Cluster | None) -> Path:
 def kube(kubeconfig: Path) -> client.ApiClient:
     """A client of that cluster, with all rights."""
     made: client.ApiClient = config.new_client_from_config(str(kubeconfig))
+    return made
+
+
+@pytest.fixture(scope="session")
+def images(test_cluster: Cluster | None) -> dict[str, str]:
+    """Part or service → the image that it runs: all are built from this checkout and are on both nodes.
+
+    On a cluster of the user's own the same names are expected to be there, or to be pulled.
+    """
+    version = metadata.version("modelpool")
+    if test_cluster is None:
+        return {part: f"modelpool/{part}:{version}" for part in PARTS} | {
+            service: f"modelpool-test/{service}:1" for service in SERVICES
+        }
+    report = timed_report()
+    store = ImageStore(test_cluster.layout.cache, report)
+    try:
+        revision = run("git", "-C", REPOSITORY, "rev-parse", "HEAD").strip()
+        made = {part: store.build_part(part, version, revision) for part in PARTS}
+        made |= {service: store.build_service(service) for service in SERVICES}
+        for tag in made.values():
+            test_cluster.load(store.archive(tag))
+            report(f"{tag} is on both nodes")
+    except ClusterError as error:
+        pytest.exit(f"e2e: {error}", returncode=1)
     return made
 
 
