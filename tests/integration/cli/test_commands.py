@@ -102,6 +102,16 @@ def test_models_are_shown_as_a_table_and_as_json(up: UpProcess, tmp_path: Path) 
     assert (model["id"], model["state"], model["replicas"]) == ("shapes-flat", "hot", 1)
 
 
+def test_the_queue_of_a_running_pool_is_found_and_is_well(up: UpProcess, tmp_path: Path) -> None:
+    command(up, tmp_path, "submit", PROMPT, "-m", "shapes-flat", "-o", "any.png", "--seed", "5")
+    checked = command(up, tmp_path, "queue", "check", "--state", str(up.state), "--json")
+    assert (checked.returncode, checked.stderr) == (0, "")
+    (report,) = json.loads(checked.stdout)
+    assert (report["pool"], report["findings"]) == ("default/small", [])
+    listed = json.loads(command(up, tmp_path, "queue", "ls", "--all", "--state", str(up.state), "--json").stdout)
+    assert "succeeded" in {group["state"] for group in listed["groups"]}
+
+
 def test_submit_waits_through_a_restart_of_the_api(up: UpProcess, tmp_path: Path) -> None:
     api = up.part("api")
     assert api is not None
