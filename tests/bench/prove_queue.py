@@ -18,7 +18,7 @@ from support import RedisProcess, bundled_redis, debian_redis
 from support.queue_machine import drive
 
 EXAMPLES = int(os.environ.get("QUEUE_EXAMPLES", "10000"))
-PORTION = 250
+PORTION = 100
 PROGRAMS = {"redis6": bundled_redis, "redis7": debian_redis}
 
 

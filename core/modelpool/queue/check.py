@@ -113,9 +113,8 @@ class QueueCheck:
         if not repair:
             return report
         found = left = {(finding.problem, finding.what) for finding in report.findings}
-        for _ in range(
-            _WALKS
-        ):  # mending one thing can show another; and what is told as mended has been looked at again
+        # Mending one thing can show another, and what is told as mended has been looked at again.
+        for _ in range(_WALKS):
             if not left:
                 break
             report = await _Walk(self._pool, self._client, self._run, repair).walk()
