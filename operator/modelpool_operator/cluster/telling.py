@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 PACE = Pace(state_ms=1_000, figures_ms=60_000)
 AWAY_SECONDS = 2.0
 """Between attempts while the API server is away."""
-REFUSED_SECONDS = 30.0
+REFUSED_SECONDS = 5.0
+"""A restarted API server refuses for a moment what it will allow."""
 EVENTS_KEPT = 200
 """How many wait for an API server that is away; older ones are dropped."""
 LONGEST_NOTE = 1024

@@ -46,7 +46,7 @@ from modelpool_operator.runtimes.port import RuntimeUnavailable
 
 log = logging.getLogger(__name__)
 
-AGAIN_MS = 30_000
+AGAIN_MS = 10_000
 """Between two attempts at what the API server has refused."""
 UNDERWAY_MS = 10_000
 """A deletion that has been asked for is not asked for again so soon: the news of it is on its way."""

@@ -68,7 +68,7 @@ def pod_of(pool: ModelPool, slot: DesiredSlot, setting: Setting) -> Manifest:
     labels = {**laid["metadata"].get("labels", {}), **labels_of(pool), TIER_LABEL: slot.tier, SLOT_LABEL: slot.slot}
     annotations = laid["metadata"].get("annotations", {})
     # The secret's content counts: a worker reads its variables once.
-    secrets = _digest([setting.pool_uid, setting.redis_url, setting.store_url])
+    secrets = _digest([str(pool_ref(pool)), setting.redis_url, setting.store_url])
     template_hash = _digest([labels, annotations, spec, secrets])
     return {
         "apiVersion": POD.api_version,
