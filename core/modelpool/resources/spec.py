@@ -103,7 +103,7 @@ class DeviceClaim(Resource):
         (),
         max_length=32,
         description="CEL expressions that a device must all satisfy, such as "
-        "device.attributes['gpu.nvidia.com'].productName == 'NVIDIA L4'",
+        "device.attributes['gpu.nvidia.com'].productName == 'NVIDIA L4'.",
     )
 
 
