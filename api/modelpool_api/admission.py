@@ -11,13 +11,15 @@ import logging
 from dataclasses import dataclass
 
 from modelpool.documents import CatalogModel
-from modelpool.errors import InvalidInput, LimitReached, ModelpoolError
+from modelpool.errors import InvalidInput, LimitReached, ModelpoolError, Overloaded
 from modelpool.jobs import JobRequest, Lane, NewJob, canonical_json
+from modelpool.queue.connection import unavailable
 from modelpool.queue.port import Enqueued, Outcome
 from modelpool.queue.witness import witness_key
 from modelpool.work import expected_work, price
 from modelpool_api.context import Context
 from modelpool_api.identity.subject import Subject
+from modelpool_api.overload import retry_after
 from modelpool_api.pools import Pool
 from modelpool_api.quota.ceilings import allowance
 from modelpool_api.quota.ledger import Charge, Reserved
@@ -61,6 +63,7 @@ class _Draft:
     request: JobRequest
     image: bytes | None
     idempotency_key: str | None
+    work: float
 
 
 async def admit(context: Context, subject: Subject, asked: Asked) -> Admission:
@@ -69,18 +72,30 @@ async def admit(context: Context, subject: Subject, asked: Asked) -> Admission:
     :raises InvalidInput: naming the field and the cure.
     :raises ModelNotFound: no pool offers the model.
     :raises LimitReached: today's allowance, or the burst rule; nothing was charged.
+    :raises Overloaded: the lane is full; nothing was charged.
     """
     pool, model = await context.pools.find_model(asked.body.model)
     try:
         draft = await _draft(context, subject, asked, pool, model)
-        reserved = await _reserve(context, subject, asked, draft)
+        await _refuse_when_full(context, subject.lane, draft)
+        # Counted before the first pause: of a rush, each sees those before it.
+        pool.entered[draft.job] = (model.name, subject.lane, draft.work)
         try:
-            return Admission(pool, await _complete(context, subject, asked, draft, reserved), reserved)
+            return await _take(context, subject, asked, draft)
         except BaseException:
-            await _give_up(context, reserved)
+            pool.entered.pop(draft.job, None)
             raise
     except (InvalidInput, LimitReached):
         _count(context, pool, model.name, subject.lane, "refused")
+        raise
+
+
+async def _take(context: Context, subject: Subject, asked: Asked, draft: _Draft) -> Admission:
+    reserved = await _reserve(context, subject, asked, draft)
+    try:
+        return Admission(draft.pool, await _complete(context, subject, asked, draft, reserved), reserved)
+    except BaseException:
+        await _give_up(context, reserved)
         raise
 
 
@@ -92,7 +107,30 @@ async def _draft(context: Context, subject: Subject, asked: Asked, pool: Pool, m
     seed = body.seed if isinstance(body.seed, int) else context.draw_seed()
     request = resolve(body, model, seed=seed, has_image=body.image is not None or asked.upload is not None)
     image = await context.inputs.bytes_of(body.image) if body.image is not None else asked.upload
-    return _Draft(pool, model, f"{pool.ref.short_id}-{context.new_token()}", request, image, scoped_key)
+    measured = pool.capacity(model).seconds_per_megapixel_step
+    work = expected_work(request, measured or model.seconds_per_megapixel_step)
+    return _Draft(pool, model, f"{pool.ref.short_id}-{context.new_token()}", request, image, scoped_key, work)
+
+
+async def _refuse_when_full(context: Context, lane: Lane, draft: _Draft) -> None:
+    """Turn away, uncharged, what would wait too long; a request that is in already is let through to its job."""
+    limit = context.policy.overload.limit(lane)
+    pool, name = draft.pool, draft.model.name
+    if limit is None or (wait := pool.wait(draft.model, lane)) <= limit:
+        return
+    if draft.idempotency_key is not None:
+        client = await context.pools.client()
+        with unavailable():
+            if await client.exists(witness_key(pool.ref, draft.job, draft.idempotency_key)):
+                return
+    _count(context, pool, name, lane, "shed")
+    await pool.queue.shed(name)
+    seconds = retry_after(wait, limit, context.draw_seed() % 1000 / 1000)
+    raise Overloaded(
+        f"{name} is busy: a job would wait about {wait:.0f} s, and at most {limit:g} s are asked of you. "
+        f"Try again in {seconds} s; nothing was charged.",
+        retry_after=seconds,
+    )
 
 
 async def _reserve(context: Context, subject: Subject, asked: Asked, draft: _Draft) -> Reserved:
@@ -132,13 +170,12 @@ async def _complete(context: Context, subject: Subject, asked: Asked, draft: _Dr
         changes["input"] = await context.inputs.keep(draft.image)
     request = request.model_copy(update=changes)
     model = draft.model
-    measured = draft.pool.capacity(model).seconds_per_megapixel_step
     return NewJob(
         id=draft.job,
         subject=subject.id,
         lane=subject.lane,
         request=request,
-        work=expected_work(request, measured or model.seconds_per_megapixel_step),
+        work=draft.work,
         price=price(request, model.defaults, model.quota_units),
         digest=request.digest(version),
         charge_id=reserved.charge,
@@ -160,6 +197,7 @@ async def enqueue(context: Context, admission: Admission) -> Enqueued:
     try:
         enqueued = await pool.queue.enqueue(job)
     except InvalidInput:
+        pool.entered.pop(job.id, None)
         await _give_up(context, admission.reserved)
         _count(context, pool, job.request.model, job.lane, "refused")
         raise
@@ -169,6 +207,8 @@ async def enqueue(context: Context, admission: Admission) -> Enqueued:
             await _give_up(context, admission.reserved)
     else:
         _count(context, pool, job.request.model, job.lane, enqueued.outcome.value)
+    if enqueued.outcome is not Outcome.QUEUED:
+        pool.entered.pop(job.id, None)
     return enqueued
 
 

@@ -16,12 +16,14 @@ from redis.asyncio import Redis
 from modelpool.board import Board
 from modelpool.documents import POOLS_KEY, Catalog, CatalogModel, Heartbeat
 from modelpool.errors import InvalidInput, JobNotFound, ModelNotFound, ModelpoolError, QueueUnavailable
+from modelpool.jobs import Lane
 from modelpool.queue.connection import unavailable
 from modelpool.queue.port import ModelDepth, Queue
 from modelpool.queue.redis import RedisQueue
 from modelpool.resources.pool import PoolRef
 from modelpool.tasks import end
 from modelpool_api.estimate import Capacity, Pace, capacity, pace_of
+from modelpool_api.overload import predicted_wait, work_in_front
 from modelpool_api.repeating import repeat
 from modelpool_api.waiting import Waiting
 
@@ -52,6 +54,8 @@ class Pool:
     snapshot: Snapshot
     paces: dict[str, Pace] = field(default_factory=dict)
     """From jobs that this process has seen end, by model."""
+    entered: dict[str, tuple[str, Lane, float]] = field(default_factory=dict)
+    """Model, lane and work, by job, of what this process lets in since the snapshot: a rush is over before the next."""
 
     def capacity(self, model: CatalogModel) -> Capacity:
         """What the slots can do for ``model``."""
@@ -60,6 +64,22 @@ class Pool:
     def pace(self, model: CatalogModel, can: Capacity) -> Pace | None:
         """How fast jobs of ``model`` really run, if known."""
         return pace_of(model, can, self.paces)
+
+    def wait(self, model: CatalogModel, lane: Lane) -> float:
+        """Predicted seconds until a job of ``lane`` that comes now would start."""
+        in_front = {name: work_in_front(depth, lane) for name, depth in self.snapshot.depths.items()}
+        for name, whose, work in self.entered.values():
+            if lane is not Lane.PAID or whose is Lane.PAID:
+                in_front[name] = in_front.get(name, 0.0) + work
+        paces = self.paces
+        beats = self.snapshot.heartbeats.values()
+        return predicted_wait(
+            model.name,
+            self.capacity(model),
+            beats,
+            in_front,
+            lambda name: paces[name].shared if name in paces else 1.0,
+        )
 
     def learn(self, model: str, ran: float, batch: int, work: float) -> None:
         """Take in one finished job."""
@@ -181,6 +201,7 @@ class Pools:
                 self._add(Pool(board.pool, board, queue, self._waiting(short_id, queue), snapshot), short_id)
             else:
                 pool.snapshot = snapshot
+                pool.entered.clear()
             if self.on_refresh is not None:
                 self.on_refresh(self._by_short_id[short_id])
 
