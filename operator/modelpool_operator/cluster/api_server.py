@@ -131,12 +131,15 @@ class ApiServer:
 
 def _error(status: int, text: bytes, host: str) -> Exception:
     try:
-        message = str(json.loads(text)["message"])
-    except (ValueError, KeyError, TypeError):
-        message = text.decode(errors="replace").strip()[:300] or f"HTTP status {status}"
+        document = json.loads(text)
+        message = str(document["message"])
+        fields = {cause.get("field") for cause in (document.get("details") or {}).get("causes") or ()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        message, fields = text.decode(errors="replace").strip()[:300] or f"HTTP status {status}", set()
     if status == 404:
         return ApiNotFound(message)
-    if status == 409:
+    # A patch with another uid is told as an attempt to change the uid.
+    if status == 409 or (status == 422 and fields == {"metadata.uid"}):
         return ApiConflict(message)
     if status in (400, 403, 413, 415, 422):
         return ApiRefused(message)

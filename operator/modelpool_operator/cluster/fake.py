@@ -85,7 +85,8 @@ class FakeCluster:
         """See the port."""
         self._answer()
         found = self._find(kind, namespace, name)
-        if change.get("metadata", {}).get("uid", found["metadata"]["uid"]) != found["metadata"]["uid"]:
+        wanted_uid = change.get("metadata", {}).get("uid", found["metadata"]["uid"])
+        if not subresource and wanted_uid != found["metadata"]["uid"]:  # of a status, metadata are passed over
             raise ApiConflict(f'{kind.plural} "{name}": the UID in the precondition is another')
         kept = {"status"} if subresource == "status" else set(change) - ({"status"} if kind == MODEL_POOL else set())
         merged = merge_patch(found, {key: value for key, value in change.items() if key in kept})

@@ -94,7 +94,7 @@ class Cluster(Protocol):
     async def patch(
         self, kind: Kind, namespace: str, name: str, change: Manifest, *, subresource: str = ""
     ) -> Manifest:
-        """Merge ``change`` into an object (RFC 7386). A ``metadata.uid`` in it is a precondition.
+        """Merge ``change`` into an object (RFC 7386). A ``metadata.uid`` in it is a precondition, but not of a status.
 
         :raises ApiNotFound: it is gone.
         :raises ApiConflict: it is another one by now.

@@ -107,7 +107,7 @@ class ResourceTeller:
             MODEL_POOL,
             self._pool.namespace,
             self._pool.name,
-            {"metadata": {"uid": self._uid}, "status": document_of(status)},
+            {"status": document_of(status)},
             subresource="status",
         )
         self._written = status

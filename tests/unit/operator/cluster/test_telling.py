@@ -119,12 +119,3 @@ async def test_degraded_is_told_once_for_each_reason_and_when_it_is_over() -> No
         await wait_until(lambda: bool(written(cluster)))
         told = [(event["type"], event["reason"]) for event in await events(cluster)]
         assert told == [("Warning", "SlotFailed"), ("Warning", "PodRefused"), ("Normal", "AsExpected")]
-
-
-async def test_the_status_of_another_pool_of_the_same_name_is_left_alone() -> None:
-    async with telling() as (cluster, teller):
-        cluster.remove(MODEL_POOL, "art", "studio")
-        await cluster.create(MODEL_POOL, pool_object())
-        teller.tell(status(1_000))
-        await asyncio.sleep(0.05)
-        assert written(cluster) == {}
