@@ -17,6 +17,8 @@ from modelpool.queue.connection import unavailable
 from modelpool.queue.port import Enqueued, Outcome
 from modelpool.queue.witness import witness_key
 from modelpool.work import expected_work, price
+from modelpool_api.behaviour.evidence import observe
+from modelpool_api.behaviour.rules import LooksUnusual, noticed
 from modelpool_api.context import Context
 from modelpool_api.identity.subject import Subject
 from modelpool_api.overload import retry_after
@@ -91,6 +93,7 @@ async def admit(context: Context, subject: Subject, asked: Asked) -> Admission:
 
 
 async def _take(context: Context, subject: Subject, asked: Asked, draft: _Draft) -> Admission:
+    await _watch(context, subject, draft)
     reserved = await _reserve(context, subject, asked, draft)
     try:
         return Admission(draft.pool, await _complete(context, subject, asked, draft, reserved), reserved)
@@ -131,6 +134,21 @@ async def _refuse_when_full(context: Context, lane: Lane, draft: _Draft) -> None
         f"Try again in {seconds} s; nothing was charged.",
         retry_after=seconds,
     )
+
+
+async def _watch(context: Context, subject: Subject, draft: _Draft) -> None:
+    """Notice patterns that no person has in what comes without credentials; refuse them where that is enforced."""
+    rules, signals = context.policy.behaviour, subject.signals
+    if rules.mode == "off" or subject.plan is not None or signals is None:
+        return
+    words = words_digest(draft.request, context.settings.engine_version, draft.image)
+    today = await context.ledger.days.today()
+    seen = await observe(context.pools.client, today, subject.repeats, signals, words, draft.job)
+    patterns = noticed(seen, rules)
+    for pattern in patterns:
+        context.metrics.unusual_use.labels(pattern.value, rules.mode).inc()
+    if patterns and rules.mode == "enforce":
+        raise LooksUnusual(patterns[0], OFFER if context.policy.accounts.enabled else "")
 
 
 async def _reserve(context: Context, subject: Subject, asked: Asked, draft: _Draft) -> Reserved:

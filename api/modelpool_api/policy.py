@@ -134,6 +134,19 @@ class Overload(Section):
         return {Lane.PAID: self.paid, Lane.ACCOUNT: self.account, Lane.ANONYMOUS: self.anonymous}[lane]
 
 
+class Behaviour(Section):
+    """Patterns that no person has. Each number is what is still usual; null switches its rule off."""
+
+    mode: Literal["off", "shadow", "enforce"] = "shadow"
+    """Shadow counts and refuses nobody: look at the counts before you enforce."""
+    rapid_per_minute: int | None = Field(40, ge=1)
+    identical_per_hour: int | None = Field(20, ge=1)
+    visitors_per_device: int | None = Field(12, ge=1)
+    """Different cookies, or requests without one, of one fingerprint in one network a day."""
+    networks_per_fingerprint: int | None = Field(50, ge=1)
+    """A day. Identical phones share a fingerprint: enforce this only with care."""
+
+
 def _plans() -> dict[str, Plan]:
     return {
         "account": Plan(lane="account", per_day=100, per_prefix=500, per_site=2_000),
@@ -151,6 +164,7 @@ class AdmissionPolicy(Section):
     plans: dict[Annotated[str, Field(pattern=_NAME)], Plan] = Field(default_factory=_plans)
     accounts: Accounts = Accounts()
     overload: Overload = Overload()
+    behaviour: Behaviour = Behaviour()
 
     @model_validator(mode="after")
     def _plans_exist(self) -> AdmissionPolicy:
@@ -183,6 +197,7 @@ _LOCAL: dict[str, Any] = {
     },
     "accounts": {"perIdentity": 1000, "perPrefix": 1000, "perSite": 1000},
     "overload": {"account": None, "anonymous": None},
+    "behaviour": {"mode": "off"},
 }
 
 

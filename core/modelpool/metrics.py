@@ -37,6 +37,12 @@ class ApiMetrics:
             ["lane", "ceiling"],
             registry=registry,
         )
+        self.unusual_use = Counter(
+            "modelpool_unusual_use_total",
+            "Anonymous requests that show a pattern no person has, by mode (shadow: only noticed; enforce: refused).",
+            ["pattern", "mode"],
+            registry=registry,
+        )
         self.refunds = Counter(
             "modelpool_refunds_total",
             "Charges given back: the job ended unhappily (ended), or no job came of the request (lapsed).",
