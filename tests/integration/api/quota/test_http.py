@@ -213,7 +213,9 @@ async def test_nothing_in_redis_or_in_the_log_tells_who_asked_and_every_key_expi
             assert is_lasting(key), key
         kind = await client.type(key)
         read = {"hash": client.hgetall, "string": client.get}.get(str(kind))
-        content: object = await read(key) if read is not None else ""
+        # Of what is counted about (device, spread) Redis keeps a sketch, which holds no member.
+        sketch = key.startswith(("mpl:{door}:seen:device:", "mpl:{door}:seen:spread:"))
+        content: object = await read(key) if read is not None and not sketch else ""
         if kind == "zset":
             content = await client.zrange(key, 0, -1)
         held.append(f"{key} {content!r}")
