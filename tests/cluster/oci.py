@@ -23,7 +23,15 @@ def write_busybox_image(archive: Path, reference: str, entrypoint: Sequence[str]
     """
     if not BUSYBOX.exists():
         raise ClusterError("no static busybox in /bin: run make cluster-deps")
-    layer = _layer(BUSYBOX.read_bytes())
+    links = [name for name in run(BUSYBOX, "--list").split() if name != BUSYBOX.name]
+    write_program_image(archive, reference, BUSYBOX, entrypoint, links)
+
+
+def write_program_image(
+    archive: Path, reference: str, program: Path, entrypoint: Sequence[str], links: Sequence[str] = ()
+) -> None:
+    """Write an OCI archive of an image that holds one static program in /bin, also under the names of `links`."""
+    layer = _layer(program, links)
     compressed = gzip.compress(layer, compresslevel=1, mtime=0)
     config = {
         "architecture": ARCHITECTURES.get(os.uname().machine, os.uname().machine),
@@ -53,15 +61,14 @@ def write_busybox_image(archive: Path, reference: str, entrypoint: Sequence[str]
             _add(tar, f"blobs/{digest.replace(':', '/')}", content)
 
 
-def _layer(program: bytes) -> bytes:
+def _layer(program: Path, links: Sequence[str]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        _add(tar, "bin/busybox", program, mode=0o755)
-        for name in run(BUSYBOX, "--list").split():
-            if name != "busybox":
-                link = tarfile.TarInfo(f"bin/{name}")
-                link.type, link.linkname = tarfile.SYMTYPE, "busybox"
-                tar.addfile(link)
+        _add(tar, f"bin/{program.name}", program.read_bytes(), mode=0o755)
+        for name in links:
+            link = tarfile.TarInfo(f"bin/{name}")
+            link.type, link.linkname = tarfile.SYMTYPE, program.name
+            tar.addfile(link)
         for folder, mode in (("tmp", 0o1777), ("etc", 0o755), ("var", 0o755)):
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, mode

@@ -1,0 +1,57 @@
+"""What the test cluster's programs are built from decides where they are kept."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cluster import build
+from cluster.build import MODULES, SOURCES, Module, build_programs, find_programs
+from cluster.errors import ClusterError
+from cluster.progress import silent
+
+
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the Go sources, to be changed."""
+    copy = tmp_path / "go"
+    shutil.copytree(SOURCES, copy)
+    monkeypatch.setattr(build, "SOURCES", copy)
+    return copy
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.folder)
+def test_every_module_is_pinned(module: Module) -> None:
+    assert (SOURCES / module.folder / "go.sum").is_file()
+    assert module.version().startswith("v") == bool(module.versioned)
+
+
+@pytest.mark.parametrize("file", ["go.mod", "go.sum", "main.go"])
+def test_another_source_has_another_place_in_the_cache(sources: Path, file: str) -> None:
+    gpu = next(module for module in MODULES if module.folder == "gpu")
+    before = gpu.key()
+    with (sources / "gpu" / file).open("a") as text:
+        text.write("\n// changed\n")
+    assert gpu.key() != before
+
+
+def test_other_flags_have_another_place_in_the_cache() -> None:
+    packages = {"gpu-plugin": "."}
+    assert Module("gpu", "", packages).key() != Module("gpu", "", packages, tags="other").key()
+
+
+def test_programs_report_the_pinned_version() -> None:
+    kubernetes = MODULES[0]
+    major, minor, _ = kubernetes.version().removeprefix("v").split(".")
+    assert f"gitVersion={kubernetes.version()} " in f"{kubernetes.flags()[-1]} "
+    assert f"gitMajor={major} " in kubernetes.flags()[-1]
+    assert f"gitMinor={minor}" in kubernetes.flags()[-1]
+
+
+def test_an_empty_cache_has_no_programs_and_without_go_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert find_programs(tmp_path) is None
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ClusterError, match=r"no Go .* run make cluster-deps"):
+        build_programs(tmp_path, silent)
