@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 import modelpool
 from modelpool_api import background, problems
@@ -16,9 +17,15 @@ from modelpool_api.identity.cookie_header import CookieHeader
 from modelpool_api.outcomes import Outcomes
 from modelpool_api.routes import accounts, admin, health, jobs, models, page, quota, reference, results, streams
 from modelpool_api.schemas import JobBody, Problem
+from modelpool_api.security_headers import SecurityHeaders
 
 log = logging.getLogger(__name__)
 
+_SENT_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Modelpool-Fingerprint", "Prefer"]
+_TOLD_HEADERS = [
+    *("Idempotency-Replayed", "Location", "Preference-Applied"),
+    *("RateLimit", "RateLimit-Policy", "Retry-After"),
+]
 _DESCRIPTION = """
 Pictures and videos from diffusion models that share a pool of GPUs.
 
@@ -51,6 +58,18 @@ def create_app(context: Context) -> FastAPI:
     app.state.outcomes = outcomes
     app.add_middleware(BodyLimit, limit=context.settings.max_body_bytes)
     app.add_middleware(CookieHeader)
+    app.add_middleware(SecurityHeaders)
+    cors = context.policy.cors
+    if cors.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=cors.allowed_origins,
+            allow_credentials=cors.allow_credentials,
+            allow_methods=["GET", "HEAD", "POST", "DELETE"],
+            allow_headers=_SENT_HEADERS,
+            expose_headers=_TOLD_HEADERS,
+            max_age=3600,
+        )
     problems.install(app)
     for surface in (jobs, streams, results, models, quota, accounts, admin, health, reference, page):
         app.include_router(surface.router)

@@ -50,6 +50,14 @@ class Cookie(Section):
     """A cookie older than this is signed anew, with the newest secret."""
     secure: bool | None = None
     """Only over HTTPS; null: when the request came over HTTPS."""
+    same_site: Literal["lax", "strict", "none"] = "lax"
+    """``none`` lets a page of another site send it, which needs ``secure: true``."""
+
+    @model_validator(mode="after")
+    def _none_is_secure(self) -> Cookie:
+        if self.same_site == "none" and not self.secure:
+            raise ValueError("sameSite: none needs secure: true, or browsers drop the cookie")
+        return self
 
 
 class Oidc(Section):
@@ -147,6 +155,21 @@ class Behaviour(Section):
     """A day. Identical phones share a fingerprint: enforce this only with care."""
 
 
+class Cors(Section):
+    """Pages of other sites that may call the API from a browser."""
+
+    allowed_origins: list[Annotated[str, Field(pattern=r"^(https?://[^/\s*]+|\*)$")]] = Field(default_factory=list)
+    """Such as ``https://gallery.example``; ``*``: all, without cookies."""
+    allow_credentials: bool = False
+    """Whether those pages may send the visitor's cookie."""
+
+    @model_validator(mode="after")
+    def _credentials_for_some(self) -> Cors:
+        if self.allow_credentials and "*" in self.allowed_origins:
+            raise ValueError("allowCredentials needs named origins: with * any page could act for its visitors")
+        return self
+
+
 def _plans() -> dict[str, Plan]:
     return {
         "account": Plan(lane="account", per_day=100, per_prefix=500, per_site=2_000),
@@ -165,6 +188,7 @@ class AdmissionPolicy(Section):
     accounts: Accounts = Accounts()
     overload: Overload = Overload()
     behaviour: Behaviour = Behaviour()
+    cors: Cors = Cors()
 
     @model_validator(mode="after")
     def _plans_exist(self) -> AdmissionPolicy:

@@ -53,4 +53,4 @@ def set_cookie(value: str, rules: Cookie, *, path: str, https: bool) -> str:
     """The Set-Cookie header."""
     secure = https if rules.secure is None else rules.secure
     parts = [f"{rules.name}={value}", f"Max-Age={rules.life_days * 86_400}", f"Path={path or '/'}", "HttpOnly"]
-    return "; ".join([*parts, "SameSite=Lax", *(["Secure"] if secure else [])])
+    return "; ".join([*parts, f"SameSite={rules.same_site.title()}", *(["Secure"] if secure else [])])

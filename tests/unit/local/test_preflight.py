@@ -121,6 +121,25 @@ def test_a_missing_keys_file_is_refused_and_a_good_one_passes(tmp_path: Path) ->
     preflight.check_api_keys(file)
 
 
+def test_an_admission_document_that_cannot_work_is_refused_and_a_good_one_passes(tmp_path: Path) -> None:
+    file = tmp_path / "admission.yaml"
+    code, line = refusal(lambda: preflight.check_admission(str(file)))
+    assert (code, line.startswith("--admission: ")) == (Exit.USAGE, True)
+    file.write_text("anonymous: {cookies: 50}")
+    assert "anonymous.cookies" in refusal(lambda: preflight.check_admission(str(file)))[1]
+    file.write_text("profile: public")
+    for source in (str(file), "public", "local"):
+        preflight.check_admission(source)
+
+
+def test_a_key_whose_plan_the_admission_document_lacks_is_refused(tmp_path: Path) -> None:
+    file, admission = tmp_path / "keys.yaml", tmp_path / "admission.yaml"
+    file.write_text("keys: [{name: studio, key: 0123456789abcdef, plan: gold}]")
+    admission.write_text("plans: {account: {perDay: 1}, gold: {lane: paid, perDay: 9}}")
+    assert "'gold'" in refusal(lambda: preflight.check_api_keys(file))[1]
+    preflight.check_api_keys(file, str(admission))
+
+
 @pytest.mark.parametrize("url", ["gs://bucket", "s3://", "memory://", "file:///dev/null/results"])
 def test_a_store_that_cannot_be_is_refused(url: str) -> None:
     code, line = refusal(lambda: preflight.check_store(url))

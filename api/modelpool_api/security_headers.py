@@ -1,0 +1,54 @@
+"""What tells browsers how little our answers may do: no sniffing, no frames, no foreign scripts, no address passed on."""
+
+from __future__ import annotations
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_ALWAYS = {
+    "X-Content-Type-Options": "nosniff",
+    # Addresses of jobs are secrets.
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+}
+DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
+PAGE_POLICY = (
+    "default-src 'none'; style-src 'self' 'unsafe-inline'; font-src 'self' data:; img-src 'self' data: blob:; media-src 'self'; "
+    "connect-src 'self'; script-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+REFERENCE_POLICY = PAGE_POLICY.replace("script-src 'self'", "script-src 'self' 'unsafe-inline'")
+"""The page at /docs starts itself with a script of its own text."""
+_DATA = ("application/json", "application/problem+json", "text/plain", "text/event-stream")
+
+
+def content_policy(path: str, media_type: str) -> str | None:
+    """The Content-Security-Policy of an answer; None for files, which a browser shows in a document of its own making."""
+    kind = media_type.partition(";")[0].strip().lower()
+    if kind == "text/html":
+        return REFERENCE_POLICY if path.rstrip("/").endswith("/docs") else PAGE_POLICY
+    return DATA_POLICY if kind in _DATA else None
+
+
+class SecurityHeaders:
+    """ASGI middleware: sets what the answer does not set itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _ALWAYS.items():
+                    headers.setdefault(name, value)
+                policy = content_policy(scope["path"], headers.get("content-type", ""))
+                if policy is not None:
+                    headers.setdefault("Content-Security-Policy", policy)
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
