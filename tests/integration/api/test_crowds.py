@@ -18,7 +18,8 @@ from support.running_api import POOL, published
 from support.visitors import Door, Visitor, door_settings, open_door
 
 CROWD = 2_000
-AT_ONCE = 100
+AT_ONCE = 25
+"""More would only wait for each other in this one process, and on a busy machine for longer than Redis's timeouts."""
 
 
 @pytest.fixture
@@ -42,7 +43,9 @@ async def all_ask(door: Door, **fields: object) -> list[httpx.Response]:
         async with turn:
             return await Visitor(door, f"10.0.{number >> 8}.{number & 255}").ask(prompt="a cat on the moon", **fields)
 
-    return await asyncio.gather(*(one(number) for number in range(CROWD)))
+    answers = await asyncio.gather(*(one(number) for number in range(CROWD)))
+    assert not [answer.text for answer in answers if answer.status_code not in (200, 202)][:3]
+    return answers
 
 
 async def results(worker: FakeWorker, answers: list[httpx.Response]) -> Counter[str]:
@@ -58,16 +61,16 @@ async def results(worker: FakeWorker, answers: list[httpx.Response]) -> Counter[
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # two thousand requests take their time where others work too
 async def test_a_stampede_of_identical_requests_runs_one_generation(door: Door, worker: FakeWorker) -> None:
     async with worker.work():
-        answers = await all_ask(door, seed=7)
-        assert {answer.status_code for answer in answers} <= {200, 202}
-        files = await results(worker, answers)
+        files = await results(worker, await all_ask(door, seed=7))
     assert worker.finished == 1
     assert list(files.values()) == [CROWD]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # two thousand requests take their time where others work too
 async def test_a_crowd_with_the_same_words_and_no_seed_runs_eight(door: Door, worker: FakeWorker) -> None:
     async with worker.work():
         files = await results(worker, await all_ask(door))
