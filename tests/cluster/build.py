@@ -114,6 +114,14 @@ MODULES = (
         {"helm": "helm.sh/helm/v4/cmd/helm"},
         stamps=("helm.sh/helm/v4/internal/version.version={version}",),
     ),
+    Module(
+        "prometheus",
+        "github.com/prometheus/prometheus",
+        {"prometheus": "github.com/prometheus/prometheus/cmd/prometheus"},
+        # Debian's cannot discover pods; of all that this one could discover, nothing else is wanted.
+        tags="remove_all_sd enable_kubernetes_sd",
+        stamps=("github.com/prometheus/common/version.Version={version}",),
+    ),
     Module("gpu", "", {"gpu-plugin": "."}),
     Module("storage", "", {"storage-provisioner": "."}),
 )

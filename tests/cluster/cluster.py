@@ -20,11 +20,12 @@ from cluster.layout import NODES, Layout
 from cluster.leftovers import cluster_pids, leftovers
 from cluster.network import Addresses, connect_node, free_addresses, lay_bridge
 from cluster.node import PAUSE_IMAGE, Node
-from cluster.oci import write_busybox_image
+from cluster.oci import write_busybox_image, write_program_image
 from cluster.progress import Report, silent
 
 GPUS = 7
 BUSYBOX_IMAGE = "docker.io/modelpool-test/busybox:1"
+PROMETHEUS_IMAGE = "docker.io/modelpool-test/prometheus:1"
 END_SECONDS = 30
 
 
@@ -91,6 +92,19 @@ class Cluster:
                 node.ctr("images", "import", archive)
                 loaded.parent.mkdir(exist_ok=True)
                 loaded.touch()
+
+    def load_prometheus(self) -> str:
+        """Make an image of the Prometheus that was built, bring it to the nodes, and return its name."""
+        program = self.programs["prometheus"]
+        # Named by what it holds, as the cache's folder is.
+        archive = self.layout.cache / "images" / f"{program.parent.name}.tar"
+        if not archive.exists():
+            archive.parent.mkdir(exist_ok=True)
+            unfinished = archive.with_suffix(".unfinished")
+            write_program_image(unfinished, PROMETHEUS_IMAGE, program, ["/bin/prometheus"])
+            unfinished.rename(archive)
+        self.load(archive)
+        return PROMETHEUS_IMAGE
 
     @classmethod
     def _running(cls, layout: Layout, programs: Programs) -> "Cluster | None":

@@ -19,6 +19,7 @@ from cluster.kubectl import Kubectl
 from cluster.layout import Layout
 from cluster.machine import run
 from cluster.progress import timed_report
+from support.prometheus import NAMESPACE, URL, prometheus
 
 OWN_CLUSTER = "E2E_KUBECONFIG"
 KEEP = "E2E_KEEP"
@@ -127,28 +128,50 @@ def kube(kubeconfig: Path) -> client.ApiClient:
 
 
 @pytest.fixture(scope="session")
-def images(test_cluster: Cluster | None) -> dict[str, str]:
-    """Part or service → the image that it runs: all are built from this checkout and are on both nodes.
+def image_store(test_cluster: Cluster | None) -> ImageStore | None:
+    """Where images are built; None with a cluster of the user's own, which has to have them."""
+    return ImageStore(test_cluster.layout.cache, timed_report()) if test_cluster else None
+
+
+@pytest.fixture(scope="session")
+def images(
+    test_cluster: Cluster | None, image_store: ImageStore | None, service_images: dict[str, str]
+) -> dict[str, str]:
+    """Operator, API, worker and each service → the image that it runs: ours are built from this checkout, and are on both nodes.
 
     On a cluster of the user's own the same names are expected to be there, or to be pulled.
     """
     version = metadata.version("modelpool")
-    if test_cluster is None:
-        return {part: f"modelpool/{part}:{version}" for part in PARTS} | {
-            service: f"modelpool-test/{service}:1" for service in SERVICES
-        }
-    report = timed_report()
-    store = ImageStore(test_cluster.layout.cache, report)
-    try:
-        revision = run("git", "-C", REPOSITORY, "rev-parse", "HEAD").strip()
-        made = {part: store.build_part(part, version, revision) for part in PARTS}
-        made |= {service: store.build_service(service) for service in SERVICES}
-        for tag in made.values():
-            test_cluster.load(store.archive(tag))
-            report(f"{tag} is on both nodes")
-    except ClusterError as error:
-        pytest.exit(f"e2e: {error}", returncode=1)
-    return made
+    if test_cluster is None or image_store is None:
+        return service_images | {part: f"modelpool/{part}:{version}" for part in PARTS}
+    revision = run("git", "-C", REPOSITORY, "rev-parse", "HEAD").strip()
+    return service_images | {
+        part: _on_nodes(test_cluster, image_store, image_store.build_part(part, version, revision)) for part in PARTS
+    }
+
+
+@pytest.fixture(scope="session")
+def service_images(test_cluster: Cluster | None, image_store: ImageStore | None) -> dict[str, str]:
+    """Redis and nginx → an image of it, made from Debian's packages, on both nodes."""
+    if test_cluster is None or image_store is None:
+        return {service: f"modelpool-test/{service}:1" for service in SERVICES}
+    return {name: _on_nodes(test_cluster, image_store, image_store.build_service(name)) for name in SERVICES}
+
+
+def _on_nodes(cluster: Cluster, store: ImageStore, tag: str) -> str:
+    cluster.load(store.archive(tag))
+    return tag
+
+
+@pytest.fixture(scope="session")
+def prometheus_url(kubectl: Kubectl, test_cluster: Cluster | None) -> Iterator[str]:
+    """The URL, inside the cluster, of a Prometheus that scrapes operator, API and workers; `kubectl scale` takes it away."""
+    kubectl.apply(*prometheus(test_cluster.load_prometheus() if test_cluster else "docker.io/prom/prometheus:v3.5.0"))
+    kubectl("rollout", "status", "deployment/prometheus", f"--namespace={NAMESPACE}", "--timeout=180s", seconds=200)
+    yield URL
+    kubectl.delete("clusterrolebinding", "prometheus")
+    kubectl.delete("clusterrole", "prometheus")
+    kubectl.delete("namespace", NAMESPACE, seconds=300)
 
 
 @pytest.fixture
