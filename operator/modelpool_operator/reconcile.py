@@ -23,7 +23,7 @@ from modelpool_operator.demand.port import Demand, DemandSource
 from modelpool_operator.history import History
 from modelpool_operator.notices import Notices
 from modelpool_operator.observe import Observation, snapshot_of
-from modelpool_operator.planner import Move, Plan, Snapshot, plan
+from modelpool_operator.planner import HeldReason, Move, Plan, Snapshot, plan
 from modelpool_operator.sources.port import PoolSource
 from modelpool_operator.status import Account, Trouble, status_of, status_without_sight
 from modelpool_operator.tellers import NobodyElse, Teller
@@ -219,7 +219,9 @@ class Reconciler:
             slot.alive and set(target.hot) - set(slot.hot)
             for slot, target in zip(snapshot.slots, planned.targets, strict=True)
         )
-        if coming or loading or any(held.demanded for held in planned.held):
+        # A slot without a worker gets one when the runtime says so: that rings.
+        waiting = any(held.demanded and held.reason is not HeldReason.NO_WORKER for held in planned.held)
+        if coming or loading or waiting:
             return min(BUSY_SECONDS, rest)
         return min(SOON_SECONDS, rest) if any(model.queued for model in snapshot.models) else rest
 

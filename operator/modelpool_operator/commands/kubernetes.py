@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 LIST_SECONDS = 60.0
 """Between two listings of everything, which mend what a lost event has left wrong."""
+REDIS_CONNECTIONS = 2_000
+"""At the most: one for each pool to listen on, and those that are asked in turns."""
 AGAIN_SECONDS = 2.0
 """Between attempts while the cluster cannot be listed."""
 
@@ -54,7 +56,7 @@ async def _serve(options: argparse.Namespace) -> None:
 
     namespaces = [name.strip() for name in options.namespaces.split(",") if name.strip()]
     cluster = ApiServer(await configuration())
-    client = await connect_when_there(options.redis_url)
+    client = await connect_when_there(options.redis_url, REDIS_CONNECTIONS)
     http = httpx.AsyncClient(base_url=options.prometheus_url)
     prometheus = Prometheus(http, unix_milliseconds) if options.prometheus_url else None
     try:

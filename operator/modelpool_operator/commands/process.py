@@ -31,15 +31,15 @@ def cancel_on_signals() -> None:
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 
-async def connect_when_there(url: str) -> Redis:
-    """Redis may still be starting: that is no reason to give up.
+async def connect_when_there(url: str, max_connections: int = 32) -> Redis:
+    """Redis may still be starting: that is no reason to give up. Each pool listens on a connection of its own.
 
     :raises modelpool.errors.InvalidInput: this Redis, or its address, will not do.
     """
     waiting = False
     while True:
         try:
-            return await connect(url)
+            return await connect(url, max_connections=max_connections)
         except QueueUnavailable as error:
             if not waiting:
                 log.warning("waiting for Redis", extra={"reason": error.message})
