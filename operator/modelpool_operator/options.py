@@ -14,6 +14,7 @@ def add_option(
 
     ``how`` goes to :meth:`argparse.ArgumentParser.add_argument`; a default is given there.
     """
-    found = os.environ.get(variable) or how.pop("default", None)
+    default = how.pop("default", None)
+    found = os.environ.get(variable) or default
     how["help"] = f"{how.get('help', '')} [variable: {variable}]".strip()
     parser.add_argument(name, default=found, required=required and found is None, **how)

@@ -7,6 +7,7 @@ WSGI and three routes need no framework.
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 Probe = Callable[[], str | None]
 """None when all is well, else what is wrong."""
+EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  only compared with
 
 
 class ProbeServer:
@@ -47,8 +49,14 @@ class ProbeServer:
 
     @property
     def url(self) -> str:
-        """Base URL."""
-        return f"http://{self._host}:{self._server.server_port}"
+        """Base URL. Where it listens on all addresses, the one by which this machine knows itself: a pod's is in its hosts file."""
+        host = self._host
+        if host in EVERYWHERE:
+            try:
+                host = socket.gethostbyname(socket.gethostname())
+            except OSError:
+                host = socket.gethostname()
+        return f"http://{host}:{self._server.server_port}"
 
     def close(self) -> None:
         """Stop serving."""

@@ -433,8 +433,8 @@ class WorkerSpec(Resource):
     )
     resources: dict[str, Any] = Field(
         default_factory=dict,
-        description="Requests and limits of the worker container, as in a pod's spec. Memory (hostMemory + workerOverhead) "
-        "and the GPU are added where they are not said.",
+        description="Requests and limits of the worker container, as in a pod's spec. Memory (hostMemory + workerOverhead, and "
+        "vram where device is cpu) and the GPU are added where they are not said.",
     )
     pod_template: dict[str, Any] = Field(
         default_factory=dict,
@@ -477,7 +477,7 @@ class ModelPoolSpec(Resource):
     host_memory: Memory = Field(
         "64Gi",
         description="Host memory per slot for warm weights, a copy away from the GPU. The pod's memory limit is this plus "
-        "workerOverhead.",
+        "workerOverhead, and with worker.device cpu plus the slot's vram.",
     )
     worker_overhead: Memory = Field(
         "6Gi", description="Host memory per slot for the worker process itself: Python, torch, CUDA, buffers."

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from importlib.metadata import version
 
+import modelpool
 from modelpool_operator.options import add_option
 
 
@@ -39,7 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--worker-image",
         "MODELPOOL_WORKER_IMAGE",
         metavar="IMAGE",
-        default=f"modelpool/worker:{version('modelpool')}",
+        default=f"modelpool/worker:{modelpool.__version__}",
         help="for pools whose spec.worker.image is unset (default: %(default)s)",
     )
     add_option(

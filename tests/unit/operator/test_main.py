@@ -1,12 +1,15 @@
 """The operator as a process: quick to start, light, and clear about what it cannot work with."""
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import modelpool
 from modelpool_operator.__main__ import EXIT_INVALID, main
+from modelpool_operator.commands import kubernetes_options
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -31,6 +34,41 @@ def test_help_names_every_option() -> None:
     shown = python("-m", "modelpool_operator", "local", "--help").stdout
     for option in ("--pool-file", "--redis-url", "--runtime-socket", "--listen-port"):
         assert option in shown
+
+
+def test_the_cluster_s_options_are_variables_too_and_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {
+        "MODELPOOL_REDIS_URL": "redis://r/0",
+        "MODELPOOL_STORE_URL": "http://s/",
+        "MODELPOOL_NAMESPACES": "",
+        "MODELPOOL_WORKER_IMAGE": "modelpool/worker:1",
+        "MODELPOOL_LISTEN_HOST": "0.0.0.0",
+        "MODELPOOL_LISTEN_PORT": "9000",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    parser = argparse.ArgumentParser()
+    kubernetes_options.add_options(parser)
+    options = parser.parse_args(["--listen-port", "9001"])
+    assert (options.redis_url, options.store_url) == ("redis://r/0", "http://s/")
+    assert (options.namespaces, options.worker_image) == ("", "modelpool/worker:1")
+    assert (options.listen_host, options.listen_port) == ("0.0.0.0", 9001)
+
+
+def test_it_needs_no_installed_package_as_its_image_has_none() -> None:
+    program = """
+import importlib.metadata as metadata
+
+def nothing(name):
+    raise metadata.PackageNotFoundError(name)
+
+metadata.version = metadata.distribution = nothing
+from modelpool_operator.__main__ import main
+main(["kubernetes", "--help"])
+"""
+    shown = python("-c", program)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert f"modelpool/worker:{modelpool.__version__}" in shown.stdout
 
 
 def test_a_pool_that_cannot_work_is_one_line_and_an_exit_code(

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+import socket
+
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
@@ -26,5 +29,21 @@ def test_metrics_are_those_of_the_registry() -> None:
     try:
         assert "answer 42.0" in httpx.get(f"{server.url}/metrics", trust_env=False).text
         assert httpx.get(f"{server.url}/other", trust_env=False).status_code == 404
+    finally:
+        server.close()
+
+
+def test_a_server_on_all_addresses_tells_one_that_others_can_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ProbeServer("0.0.0.0", 0, CollectorRegistry(), healthy=lambda: None, ready=lambda: None)
+    try:
+        monkeypatch.setattr(socket, "gethostname", lambda: "studio-primary-0")
+        monkeypatch.setattr(socket, "gethostbyname", {"studio-primary-0": "10.1.2.3"}.__getitem__)
+        assert re.fullmatch(r"http://10\.1\.2\.3:\d+", server.url)
+
+        def unknown(host: str) -> str:
+            raise socket.gaierror(f"{host} is not known")
+
+        monkeypatch.setattr(socket, "gethostbyname", unknown)
+        assert re.fullmatch(r"http://studio-primary-0:\d+", server.url)
     finally:
         server.close()

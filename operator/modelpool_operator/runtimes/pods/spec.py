@@ -11,7 +11,7 @@ from modelpool.errors import InvalidSpec
 from modelpool.jobs import canonical_json
 from modelpool.resources.catalog import pool_ref
 from modelpool.resources.quantity import parse_bytes
-from modelpool.resources.spec import GpuMode, ModelPool, Tier
+from modelpool.resources.spec import Device, GpuMode, ModelPool, Tier
 from modelpool.slots import DesiredSlot
 from modelpool_operator.cluster.port import (
     MODEL_POOL,
@@ -225,7 +225,10 @@ def _environment(pool: ModelPool, slot: DesiredSlot, grace: int) -> list[Manifes
 
 def _resources(pool: ModelPool, slot: DesiredSlot, tier: Tier) -> Manifest:
     """Memory for warm weights and the process, and one GPU. Which one it is, the device plugin or the driver decides."""
-    limits = {"memory": str(slot.host_memory_bytes + parse_bytes(pool.spec.worker_overhead))}
+    memory = slot.host_memory_bytes + parse_bytes(pool.spec.worker_overhead)
+    if pool.spec.worker.device is Device.CPU:
+        memory += slot.vram_bytes  # what stands for the GPU's memory is plain memory, too
+    limits = {"memory": str(memory)}
     if pool.spec.gpu.mode is GpuMode.RESOURCE_CLAIM:
         return {"limits": limits, "claims": [{"name": GPU_CLAIM}]}
     return {"limits": {**limits, tier.gpu.resource_name or pool.spec.gpu.resource_name: "1"}}

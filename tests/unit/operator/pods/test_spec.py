@@ -95,6 +95,12 @@ def test_one_gpu_of_the_device_plugin_and_memory_for_warm_weights_and_the_proces
     assert "NVIDIA_VISIBLE_DEVICES" not in environment(pod())
 
 
+def test_on_a_cpu_what_stands_for_the_gpu_s_memory_is_the_pod_s_own() -> None:
+    vram = int(environment(pod())["MODELPOOL_VRAM"])
+    made = pods(cluster_pool(worker={"device": "cpu"}))[0]
+    assert worker(made)["resources"]["limits"]["memory"] == str(3 * 2**30 + vram)
+
+
 def test_a_claim_takes_the_place_of_the_device_plugin() -> None:
     gpu = {
         "mode": "ResourceClaim",
