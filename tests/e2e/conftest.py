@@ -5,7 +5,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -27,6 +27,8 @@ KEEP = "E2E_KEEP"
 PATIENCE = 5
 
 took: dict[str, float] = {}
+DESCRIBE = pytest.StashKey[Callable[[], str]]()
+figures: dict[str, list[tuple[str, object]]] = {}
 budgets: dict[str, float] = {}
 
 
@@ -43,6 +45,29 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Note how long the scenario itself took, without fixtures."""
     if report.when == "call":
         took[report.nodeid] = report.duration
+        figures[report.nodeid] = report.user_properties
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A scenario that fails says what Kubernetes says."""
+    report = yield
+    describe = item.stash.get(DESCRIBE, None)
+    if report.failed and call.when == "call" and describe is not None:
+        report.sections.append(("what Kubernetes says", describe()))
+    return report
+
+
+@pytest.fixture
+def describing(request: pytest.FixtureRequest) -> Callable[[Callable[[], str]], None]:
+    """Takes what describes the scenario's objects, for the report if it fails."""
+
+    def take(describe: Callable[[], str]) -> None:
+        request.node.stash[DESCRIBE] = describe
+
+    return take
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -53,6 +78,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for node, seconds, budget in rows:
         late = "  OVER" if seconds > budget else ""
         terminalreporter.line(f"{seconds:7.1f} / {budget:4.0f} s  {node.rpartition('/')[2]}{late}")
+        for name, figure in figures[node]:
+            terminalreporter.line(f"{'':15}{name}: {figure}")
 
 
 @pytest.fixture(scope="session")
