@@ -1,6 +1,8 @@
 """A node: containerd, kubelet and kube-proxy on a machine of their own, and GPUs that do not exist."""
 
+import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import yaml
@@ -9,6 +11,7 @@ from cluster import cgroups
 from cluster.build import Programs
 from cluster.errors import ClusterError
 from cluster.kubectl import Kubectl, holds
+from cluster.layers import StoredImage, write_archive
 from cluster.layout import CONTROL_PLANE, NODES, Layout
 from cluster.machine import Machine
 from cluster.network import Addresses
@@ -105,9 +108,33 @@ class Node:
 
     def ctr(self, *arguments: str | Path, seconds: float = 600) -> str:
         """Run containerd's own client on the node, for the images and containers of Kubernetes."""
-        return self.machine.run(
-            self._programs["ctr"], f"--address={SOCKET}", "--namespace=k8s.io", *arguments, seconds=seconds
-        )
+        return self.machine.run(*self._ctr, *arguments, seconds=seconds)
+
+    def bring(self, image: StoredImage, layers: Path) -> None:
+        """Import an image from its layers; those that the node has do not travel again. Nothing happens when it has all of it."""
+        record = self.machine.folder / "images" / f"{image.name.replace('/', '_')}.json"
+        before = json.loads(record.read_text()) if record.exists() else []
+        now = [hashlib.sha256(image.config.encode()).hexdigest(), *image.layers]
+        if before == now:
+            return
+        try:
+            self._import(image, layers, before)
+        except ClusterError:
+            if not before:
+                raise
+            self._import(image, layers, [])
+        record.parent.mkdir(exist_ok=True)
+        record.write_text(json.dumps(now))
+
+    def _import(self, image: StoredImage, layers: Path, without: Collection[str]) -> None:
+        # Unpacked is enough: packed and unpacked, a worker's image would take twice its gigabytes.
+        options = ("--local", "--discard-unpacked-layers", "-")
+        with self.machine.drain(*self._ctr, "images", "import", *options) as stream:
+            write_archive(stream, image, layers, without)
+
+    @property
+    def _ctr(self) -> list[str | Path]:
+        return [self._programs["ctr"], f"--address={SOCKET}", "--namespace=k8s.io"]
 
     @property
     def _path(self) -> dict[str, str]:

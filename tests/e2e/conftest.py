@@ -186,7 +186,9 @@ def service_images(test_cluster: Cluster | None, image_store: ImageStore | None)
 
 
 def _on_nodes(cluster: Cluster, store: ImageStore, tag: str) -> str:
-    cluster.load(store.archive(tag))
+    image = store.export(tag)
+    for node in cluster.nodes.values():
+        node.bring(image, store.layers)
     return tag
 
 
