@@ -162,6 +162,31 @@ def status(redis_url: str | None, state: Path) -> None:
 
 
 @modelpool.command()
+@click.option("-f", "--file", "pool_file", type=FILE, help="The pool, a ModelPool in YAML.")
+@click.option("--redis-url", envvar="MODELPOOL_REDIS_URL", help="The pool's Redis.  [default: that of --state]")
+@click.option("--state", type=FOLDER, help="State folder of `modelpool up`.  [default: .modelpool, if one runs there]")
+@click.option("--context", help="Of --kubeconfig: the pool is a ModelPool of that cluster, or -f is compared with it.")
+@click.option("--kubeconfig", envvar="KUBECONFIG", help="[default: ~/.kube/config]")
+@click.option("-n", "--namespace", help="The pool's namespace.  [default: that of -f, or all of the cluster's]")
+@click.option("--pool", help="Which one of the cluster's: its name, or namespace/name.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def plan(as_json: bool, **options: Any) -> None:
+    """Show what the planner would do now, and why. Changes nothing.
+
+    \b
+    modelpool plan -f examples/studio.yaml
+    modelpool plan -f pool.yaml --redis-url redis://redis.local:6379/0 --json | jq '.held'
+    modelpool plan --context gpu-cluster -n studio --redis-url redis://127.0.0.1:6379/0
+
+    It looks as an operator does that has just started: what the slots hold and were told to hold, what waits, what was
+    asked for. The file may differ from the one in force. Without any Redis it plans a cold start.
+    """
+    from modelpool_cli.plan import PlanOptions, run_plan
+
+    run_plan(PlanOptions(**options), as_json)
+
+
+@modelpool.command()
 @click.argument("job")
 @_url
 @_key

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,11 +25,14 @@ class Shown:
         """Print a document."""
         print(json.dumps(value, ensure_ascii=False, indent=2))
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Print a table. Cells are plain text: an error may hold square brackets. Ids are never cut, they are copied."""
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], whole: Collection[str] = ("id",)) -> None:
+        """Print a table. Cells are plain text: an error may hold square brackets.
+
+        The columns in ``whole`` are never cut or folded: people copy what stands there.
+        """
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for column in columns:
-            table.add_column(column, no_wrap=column == "id", overflow="ignore" if column == "id" else "fold")
+            table.add_column(column, no_wrap=column in whole, overflow="ignore" if column in whole else "fold")
         for row in rows:
             table.add_row(*map(Text, row))
         self.console.print(table)

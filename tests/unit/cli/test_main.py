@@ -15,8 +15,9 @@ from modelpool_cli.main import modelpool
 from modelpool_cli.queue.commands import queue
 from modelpool_local.exits import CommandFailed, Exit
 
+SMALL = Path(__file__).parents[3] / "examples" / "small.yaml"
 NOBODY = "http://127.0.0.1:1"
-COMMANDS = ("up", "submit", "models", "status", "cancel", "demo", "version")
+COMMANDS = ("up", "submit", "models", "status", "plan", "cancel", "demo", "version")
 SLOW_TO_IMPORT = ("torch", "diffusers", "redis", "fastapi", "pydantic", "numpy", "PIL")
 
 PROBE = """
@@ -81,6 +82,12 @@ def test_submit_starts_in_less_than_half_a_second() -> None:
     runs = [probe("submit", "a star", "-m", "m", "--url", NOBODY) for _ in range(3)]
     assert {code for code, _, _ in runs} == {3}
     assert min(seconds for _, _, seconds in runs) < 0.5
+
+
+def test_planning_loads_neither_a_model_library_nor_that_of_kubernetes() -> None:
+    code, modules, _ = probe("plan", "-f", str(SMALL), "--json")
+    assert code == 0
+    assert not [name for name in ("torch", "diffusers", "fastapi", "kopf", "kubernetes") if name in modules]
 
 
 def test_a_failure_is_one_line_on_stderr_and_its_exit_code(tmp_path: Path) -> None:
