@@ -93,6 +93,14 @@ class Cluster:
                 loaded.parent.mkdir(exist_ok=True)
                 loaded.touch()
 
+    def unplug(self, name: str) -> None:
+        """Pull a node's cable: it is lost to all others, and all that runs there runs on."""
+        self.control_plane.machine.ip(f"link set {name} down")
+
+    def plug_in(self, name: str) -> None:
+        """Put a node's cable back; the node becomes Ready later."""
+        self.control_plane.machine.ip(f"link set {name} up")
+
     def load_prometheus(self) -> str:
         """Make an image of the Prometheus that was built, bring it to the nodes, and return its name."""
         program = self.programs["prometheus"]

@@ -4,6 +4,7 @@ import io
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 from cluster import Cluster
 from cluster.helm import Helm
 from cluster.kubectl import Kubectl, Object, condition
+from cluster.layout import NODES
 from cluster.node import Node
 from modelpool_cli.api import FINAL_STATES, Api, Job
 from support.installation import CLAIM, DEFINITION, RELEASE, Installation, in_one_line
@@ -21,6 +23,7 @@ from support.waiting import block_until
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "e2e-studio"
+HOST = "kubernetes.io/hostname"
 POOL = "studio"
 SLOTS = [
     *(f"studio-primary-{number}" for number in range(4)),
@@ -35,20 +38,26 @@ Record = Callable[[str, object], None]
 
 
 def studio(**tiers: int) -> Object:
-    """The example pool; by name of a tier, how many slots it has instead."""
+    """The example pool, which gives up a lost node soon; by name of a tier, how many slots it has instead."""
     pool: Object = yaml.safe_load((ROOT / "examples" / "studio.yaml").read_text())
+    pool["spec"]["gpu"]["nodeLostSeconds"] = 10
     for tier in pool["spec"]["tiers"]:
         tier["slots"] = tiers.get(tier["name"], tier["slots"])
     return pool
 
 
 @pytest.fixture(scope="module")
-def installation(helm: Helm, kubectl: Kubectl, images: dict[str, str]) -> Iterator[Installation]:
+def installation(
+    helm: Helm, kubectl: Kubectl, images: dict[str, str], test_cluster: Cluster | None
+) -> Iterator[Installation]:
     """A namespace that insists on the restricted level, with nothing in it. A definition that is there already stays."""
     there = kubectl.find("customresourcedefinition", DEFINITION) is not None
     kubectl("create", "namespace", NAMESPACE)
     kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
-    made = Installation(kubectl, helm, images, NAMESPACE, {"crds": {"install": not there}})
+    values: dict[str, Any] = {"crds": {"install": not there}}
+    if test_cluster is not None:  # the other node is lost in a scenario, and ours are not to go with it
+        values |= {part: {"nodeSelector": {HOST: NODES[0]}} for part in ("operator", "api", "redis", "store")}
+    made = Installation(kubectl, helm, images, NAMESPACE, values)
     yield made
     if made.installed:
         kubectl.delete("modelpool", namespace=NAMESPACE)
@@ -76,10 +85,12 @@ def api(service: Installation, test_cluster: Cluster | None) -> Iterator[Api]:
 @pytest.fixture
 def second_node(cluster: Cluster) -> Iterator[Node]:
     """The node whose GPUs come and go; it has none before and after."""
-    node = cluster.nodes["node-2"]
+    node = cluster.nodes[NODES[1]]
     node.stop_gpus()
     node.wait_for_gpus(0)
     yield node
+    cluster.plug_in(node.name)
+    node.wait_until_ready()
     node.stop_gpus()
     node.wait_for_gpus(0)
 
@@ -175,6 +186,36 @@ def test_an_eighth_slot_waits_with_the_scheduler_s_reason_until_a_gpu_appears(
     service.apply(studio())
     block_until(lambda: len(service.workers(POOL)) == len(SLOTS), SECONDS, POLL)
     assert before == {pod["metadata"]["uid"] for pod in service.workers(POOL)}, "it is the eighth that went"
+
+
+@pytest.mark.budget(180)
+def test_the_slot_of_a_lost_node_is_given_up_waits_with_the_reason_and_returns_with_the_node(
+    service: Installation, cluster: Cluster, second_node: Node, record_property: Record
+) -> None:
+    second_node.start_gpus(1)
+    service.apply(studio(primary=5))
+    pool = until_served(service)
+    (lost,) = (gpu["slot"] for gpu in pool["status"]["gpus"] if gpu["node"] == second_node.name)
+    uids = {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in service.workers(POOL)}
+
+    started = time.monotonic()
+    cluster.unplug(second_node.name)
+
+    def successor() -> bool:
+        found = {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in service.workers(POOL)}
+        return lost in found and found[lost] != uids[lost]
+
+    block_until(successor, SECONDS, POLL)
+    record_property("node lost to its slot's successor, s", round(time.monotonic() - started, 1))
+    block_until(lambda: slot(service, lost).get("phase") == "Pending", SECONDS, POLL)
+    assert "nodes are available" in block_until(lambda: slot(service, lost)["reason"], SECONDS, POLL)
+
+    cluster.plug_in(second_node.name)
+    pool = until_served(service)
+    record_property("node lost to all served again, s", round(time.monotonic() - started, 1))
+    now = {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in service.workers(POOL)}
+    assert {name for name, uid in now.items() if uid != uids[name]} == {lost}, "the others run on"
+    assert len({gpu["uuid"] for gpu in pool["status"]["gpus"]}) == 8, in_one_line(pool)
 
 
 @pytest.mark.budget(120)
