@@ -20,7 +20,6 @@ from cluster.progress import Report, silent
 BASE = "docker.io/library/debian:bookworm-slim"
 RELEASE = "bookworm"
 MIRROR_VARIABLE = "DEBIAN_MIRROR"
-MIRROR = "http://deb.debian.org/debian"
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 SERVICES = ("redis", "nginx")
 PARTS = ("operator", "api", "worker")
@@ -56,11 +55,11 @@ class ImageStore:
         if self.digest(BASE):
             return
         self.report(f"making {BASE} with debootstrap")
-        mirror = os.environ.get(MIRROR_VARIABLE) or MIRROR
+        mirror = os.environ.get(MIRROR_VARIABLE)  # debootstrap has one of its own
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".base-") as folder:
             root = Path(folder) / "root"
-            run("debootstrap", "--variant=minbase", RELEASE, root, mirror, seconds=BUILD_SECONDS)
+            run("debootstrap", "--variant=minbase", RELEASE, root, *([mirror] if mirror else []), seconds=BUILD_SECONDS)
             for unneeded in UNNEEDED:
                 run("find", root / unneeded, "-mindepth", "1", "-delete")
             container = self._buildah("from", "scratch").strip()
