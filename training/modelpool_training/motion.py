@@ -9,7 +9,7 @@ FRAMES = 8
 FRAMES_PER_SECOND = 8
 MOTION = 127  # the motion bucket at which a shape drifts `_FULL_DRIFT` pixels
 
-_FULL_DRIFT = 28.0
+_FULL_DRIFT = 16.0
 _LOW, _HIGH = 16.0, 48.0  # a shape's middle stays within these, so that the shape stays within the picture
 
 _DIRECTIONS: dict[str, tuple[int, int]] = {

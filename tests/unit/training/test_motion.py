@@ -6,6 +6,7 @@ import pytest
 from modelpool_training.drawing import Pose
 from modelpool_training.motion import FRAMES, MOTION, draw_clip, drift_poses
 from modelpool_training.reading import read_picture
+from modelpool_training.scores import LEAST_MOVE
 from modelpool_training.vocabulary import PLACES, STYLES, Scene
 
 STARTS = {"left": (17, 32), "right": (47, 32), "top": (32, 17), "bottom": (32, 47), "center": (32, 32)}
@@ -25,6 +26,7 @@ def test_shape_drifts_to_the_opposite_side(place: str) -> None:
     assert poses[0] == start
     assert (np.sign(across), np.sign(down)) == GOES[place]
     assert hypot(across, down) >= 12
+    assert hypot(across, down) / 2 <= LEAST_MOVE  # what the check asks for
 
 
 @pytest.mark.parametrize("place", PLACES)
