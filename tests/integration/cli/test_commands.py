@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 from redis import Redis
 
-from modelpool.documents import DocumentKeys
 from modelpool.resources.pool import PoolRef
 from modelpool_local.state import redis_url_of
 from support import block_until
@@ -115,6 +114,9 @@ def test_the_queue_of_a_running_pool_is_found_and_is_well(up: UpProcess, tmp_pat
 def test_submit_waits_through_a_restart_of_the_api(up: UpProcess, tmp_path: Path) -> None:
     api = up.part("api")
     assert api is not None
+    jobs = PoolRef("default", "small").key("job", "*")
+    with Redis.from_url(redis_url_of(up.state)) as client:
+        before = set(client.scan_iter(jobs))
     waiting = subprocess.Popen(
         [
             *(sys.executable, "-m", "modelpool_cli", "submit", PROMPT, "-m", "shapes-flat"),
@@ -124,9 +126,8 @@ def test_submit_waits_through_a_restart_of_the_api(up: UpProcess, tmp_path: Path
         text=True,
         cwd=tmp_path,
     )
-    heartbeat = DocumentKeys(PoolRef("default", "small")).heartbeat("small-only-0")
     with Redis.from_url(redis_url_of(up.state)) as client:
-        block_until(lambda: b'"batch":' in client.get(heartbeat))
+        block_until(lambda: set(client.scan_iter(jobs)) - before, timeout=60)
     api.kill()
     shown, _ = waiting.communicate(timeout=60)
     assert waiting.returncode == 0
