@@ -41,7 +41,7 @@ def check_models(pool: ModelPool, models: Path) -> None:
     """Every model of the pool has a pipeline folder with all its weights, or comes from a bucket."""
     for tier in pool.spec.tiers:
         for model in tier.models:
-            if model.source.uri.startswith("s3://"):
+            if model.source.is_remote:
                 continue  # a worker fetches it, and says so if it cannot
             try:
                 folder = folder_of(model.source.uri, models.absolute())

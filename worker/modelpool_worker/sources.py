@@ -23,7 +23,7 @@ class Sources:
     def is_here(self, model: CatalogModel) -> bool:
         """Whether :meth:`folder` can answer without :meth:`fetch`."""
         source = model.source
-        return not source.uri.startswith("s3://") or unpacked(self._cache_dir, source.sha256 or "-") is not None
+        return not source.is_remote or unpacked(self._cache_dir, source.sha256 or "-") is not None
 
     def fetch(self, model: CatalogModel, progress: Progress) -> None:
         """Bring a model's files here; blocks until they are.
@@ -40,7 +40,7 @@ class Sources:
 
         :raises ModelLoadFailed: the source leaves the models folder, or has not been fetched.
         """
-        if not model.source.uri.startswith("s3://"):
+        if not model.source.is_remote:
             return folder_of(model.source.uri, self._models_dir)
         found = unpacked(self._cache_dir, model.source.sha256 or "-")
         if found is None:

@@ -127,7 +127,7 @@ def one_model_volume(spec: ModelPoolSpec) -> Iterator[Finding]:
 def remote_sources_are_pinned(spec: ModelPoolSpec) -> Iterator[Finding]:
     """What is fetched over a network is checked against a digest."""
     for path, _, model in _models(spec):
-        if model.source.uri.startswith("s3://") and model.source.sha256 is None:
+        if model.source.is_remote and model.source.sha256 is None:
             yield Finding(f"{path}.source.sha256", f"an s3:// source needs the archive's sha256 ({model.name!r})")
 
 

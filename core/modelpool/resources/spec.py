@@ -239,6 +239,11 @@ class Source(Resource):
         "anything is unpacked.",
     )
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether a worker has to fetch the files before it can load them."""
+        return self.uri.startswith("s3://")
+
 
 class Defaults(Resource):
     """Parameters of a job that does not say otherwise."""

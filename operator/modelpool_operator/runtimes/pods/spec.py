@@ -237,7 +237,7 @@ def _resources(pool: ModelPool, slot: DesiredSlot, tier: Tier) -> Manifest:
 def _writable(pool: ModelPool) -> dict[str, str]:
     """Volumes that workers may write to, and where: archives of models are fetched into a cache."""
     tmp = {"tmp": "/tmp"}  # noqa: S108  the pod's own
-    remote = any(model.source.uri.startswith("s3://") for tier in pool.spec.tiers for model in tier.models)
+    remote = any(model.source.is_remote for tier in pool.spec.tiers for model in tier.models)
     return {**tmp, "cache": CACHE_DIR} if remote else tmp
 
 
