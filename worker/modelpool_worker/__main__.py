@@ -1,7 +1,5 @@
 """``python -m modelpool_worker``."""
 
-import sys
+from modelpool_worker.main import leave, main
 
-from modelpool_worker.main import main
-
-sys.exit(main())
+leave(main())

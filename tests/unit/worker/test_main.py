@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from unittest import mock
 
@@ -50,3 +52,15 @@ def test_on_cuda_exactly_one_device_must_be_visible(visible: int) -> None:
         pytest.raises(DeviceFailed, match=f"exactly one visible CUDA device, not {visible}"),
     ):
         build_engine(configured(device=Device.CUDA))
+
+
+def test_a_worker_that_is_done_says_its_last_words_and_ends_without_taking_itself_apart() -> None:
+    code = """
+import atexit, sys
+from modelpool_worker.main import leave
+atexit.register(print, "taken apart")
+print("last words", end="")
+leave(3)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "last words", "")
