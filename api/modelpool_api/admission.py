@@ -9,19 +9,20 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass
+from typing import NoReturn
 
 from modelpool.documents import CatalogModel
 from modelpool.errors import InvalidInput, LimitReached, ModelpoolError, Overloaded
 from modelpool.jobs import JobRequest, Lane, NewJob, canonical_json
 from modelpool.queue.connection import unavailable
 from modelpool.queue.port import Enqueued, Outcome
-from modelpool.queue.witness import witness_key
+from modelpool.queue.witness import answer_keys, witness_key
 from modelpool.work import expected_work, price
+from modelpool_api import overload
 from modelpool_api.behaviour.evidence import observe
 from modelpool_api.behaviour.rules import LooksUnusual, noticed
 from modelpool_api.context import Context
 from modelpool_api.identity.subject import Subject
-from modelpool_api.overload import retry_after
 from modelpool_api.pools import Pool
 from modelpool_api.quota.ceilings import allowance
 from modelpool_api.quota.ledger import Charge, Reserved
@@ -79,11 +80,13 @@ async def admit(context: Context, subject: Subject, asked: Asked) -> Admission:
     pool, model = await context.pools.find_model(asked.body.model)
     try:
         draft = await _draft(context, subject, asked, pool, model)
-        await _refuse_when_full(context, subject.lane, draft)
+        full = _full(context, subject.lane, draft)
+        if full is not None and not await _needs_no_room(context, subject, asked, draft):
+            await _turn_away(context, subject.lane, draft, full)
         # Counted before the first pause: of a rush, each sees those before it.
         pool.entered[draft.job] = (model.name, subject.lane, draft.work)
         try:
-            return await _take(context, subject, asked, draft)
+            return await _take(context, subject, asked, draft, full)
         except BaseException:
             pool.entered.pop(draft.job, None)
             raise
@@ -92,11 +95,17 @@ async def admit(context: Context, subject: Subject, asked: Asked) -> Admission:
         raise
 
 
-async def _take(context: Context, subject: Subject, asked: Asked, draft: _Draft) -> Admission:
+async def _take(
+    context: Context, subject: Subject, asked: Asked, draft: _Draft, full: overload.Full | None
+) -> Admission:
     await _watch(context, subject, draft)
     reserved = await _reserve(context, subject, asked, draft)
     try:
-        return Admission(draft.pool, await _complete(context, subject, asked, draft, reserved), reserved)
+        job = await _complete(context, subject, asked, draft, reserved)
+        if full is not None and not reserved.known and not await _is_there(context, draft.pool, job.digest):
+            # Its own picture, or its place in the ring of seeds, is known only now.
+            await _turn_away(context, subject.lane, draft, full)
+        return Admission(draft.pool, job, reserved)
     except BaseException:
         await _give_up(context, reserved)
         raise
@@ -115,22 +124,47 @@ async def _draft(context: Context, subject: Subject, asked: Asked, pool: Pool, m
     return _Draft(pool, model, f"{pool.ref.short_id}-{context.new_token()}", request, image, scoped_key, work)
 
 
-async def _refuse_when_full(context: Context, lane: Lane, draft: _Draft) -> None:
-    """Turn away, uncharged, what would wait too long; a request that is in already is let through to its job."""
+def _full(context: Context, lane: Lane, draft: _Draft) -> overload.Full | None:
+    """By how much the lane is full for this job; None while it has room."""
     limit = context.policy.overload.limit(lane)
-    pool, name = draft.pool, draft.model.name
-    if limit is None or (wait := pool.wait(draft.model, lane)) <= limit:
-        return
+    if limit is None or (wait := draft.pool.wait(draft.model, lane)) <= limit:
+        return None
+    return overload.Full(wait, limit)
+
+
+async def _needs_no_room(context: Context, subject: Subject, asked: Asked, draft: _Draft) -> bool:
+    """Whether the request is in already, or its picture is there or on its way, or that cannot be told for nothing."""
+    client = await context.pools.client()
     if draft.idempotency_key is not None:
-        client = await context.pools.client()
         with unavailable():
-            if await client.exists(witness_key(pool.ref, draft.job, draft.idempotency_key)):
-                return
-    _count(context, pool, name, lane, "shed")
-    await pool.queue.shed(name)
-    seconds = retry_after(wait, limit, context.draw_seed() % 1000 / 1000)
+            if await client.exists(witness_key(draft.pool.ref, draft.job, draft.idempotency_key)):
+                return True
+    if not asked.body.cache:
+        return False
+    if draft.image is not None:
+        return True  # To decode it costs too much for those who may not even have units left.
+    version, request = context.settings.engine_version, draft.request
+    if asked.body.seed is None:
+        words = words_digest(request, version, None)
+        today, nth = await context.ledger.next_in_ring(lambda today: today.name("ring", subject.repeats, words))
+        request = request.model_copy(update={"seed": ring_seed(words, today.day, subject.repeats, nth)})
+    return await _is_there(context, draft.pool, request.digest(version))
+
+
+async def _is_there(context: Context, pool: Pool, digest: str) -> bool:
+    client = await context.pools.client()
+    with unavailable():
+        return bool(await client.exists(*answer_keys(pool.ref, digest)))
+
+
+async def _turn_away(context: Context, lane: Lane, draft: _Draft, full: overload.Full) -> NoReturn:
+    """Say when to come back. Nothing is charged, and it counts as demand."""
+    name = draft.model.name
+    _count(context, draft.pool, name, lane, "shed")
+    await draft.pool.queue.shed(name)
+    seconds = full.retry_after(context.draw_seed() % 1000 / 1000)
     raise Overloaded(
-        f"{name} is busy: a job would wait about {wait:.0f} s, and at most {limit:g} s are asked of you. "
+        f"{name} is busy: a job would wait about {full.wait:.0f} s, and at most {full.limit:g} s are asked of you. "
         f"Try again in {seconds} s; nothing was charged.",
         retry_after=seconds,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from modelpool.documents import Heartbeat
 from modelpool.jobs import Lane
@@ -50,6 +51,13 @@ def predicted_wait(
     return can.busy_seconds + min(sum(share(name) for name in replicas if name in beat.hot) for beat in holders)
 
 
-def retry_after(wait: float, limit: float, chance: float) -> int:
-    """Whole seconds until it is worth coming back; ``chance`` (0 to 1) spreads those who were refused together."""
-    return math.ceil(min(LONGEST_RETRY, max(1.0, wait - limit) * (1 + chance)))
+@dataclass(frozen=True, slots=True)
+class Full:
+    """A lane that a job would wait in for longer than its limit. Seconds."""
+
+    wait: float
+    limit: float
+
+    def retry_after(self, chance: float) -> int:
+        """Whole seconds until it is worth coming back; ``chance`` (0 to 1) spreads those who were refused together."""
+        return math.ceil(min(LONGEST_RETRY, max(1.0, self.wait - self.limit) * (1 + chance)))

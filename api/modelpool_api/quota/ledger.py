@@ -129,6 +129,16 @@ class Ledger:
             today = await self.days.ask()
         raise QueueUnavailable("Redis's clock jumps from day to day. Try again in a moment.", retry_after=2)
 
+    async def next_in_ring(self, ring: Callable[[DayKey], str]) -> tuple[DayKey, int]:
+        """The ``nth`` that :meth:`reserve` would give now, and its day; takes nothing.
+
+        :raises QueueUnavailable: Redis is away.
+        """
+        today = await self.days.today()
+        client = await self._client()
+        with unavailable():
+            return today, int(await client.get(f"{PREFIX}:ring:{today.day}:{ring(today)}") or 0)
+
     async def history(self, counter: str, days: int) -> dict[int, int]:
         """Units used on each of the last ``days`` days (counted from 1970), today last.
 

@@ -1,4 +1,4 @@
-"""What in Redis shows that a job has been enqueued: for those who took units for it and do not know what became of it."""
+"""What in Redis shows that a job has been enqueued, or that it need not be made: for those who let it in."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ def witness_key(pool: PoolRef, job: str, idempotency_key: str | None = None) -> 
     if idempotency_key is not None:
         return pool.key("idempotency", short_hash(idempotency_key))
     return pool.key("job", job)
+
+
+def answer_keys(pool: PoolRef, digest: str) -> tuple[str, str]:
+    """Keys of which one exists while a job with this digest has not to be made: its result is kept, or it is on its way."""
+    return pool.key("cache", digest), pool.key("flight", digest[:32])
 
 
 def refunds_key(pool: PoolRef) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from modelpool.queue.connection import connect
 from modelpool.queue.redis import RedisQueue
 from support import wait_until
 from support.fake_worker import FakeWorker
+from support.pictures import picture
 from support.running_api import POOL, published
 from support.visitors import ADMIN, Door, Visitor, door_settings, open_door
 
@@ -99,3 +101,65 @@ async def test_when_the_queue_has_emptied_the_lane_is_open_again(door: Door, cli
 
     async with worker.work():
         await wait_until(is_open)
+
+
+class TestWhatNeedsNoRoom:
+    """A picture that is there, or on its way, takes no place in the line: it is answered while its lane is full."""
+
+    @staticmethod
+    async def fill(visitor: Visitor) -> None:
+        """Other words each time, until the lane is full."""
+        while (await visitor.ask()).status_code == 202:
+            pass
+
+    @staticmethod
+    async def make(door: Door, client: Redis, visitor: Visitor, **fields: object) -> None:
+        """Have a picture made."""
+        assert (await visitor.ask(**fields)).status_code == 202
+        worker = FakeWorker(RedisQueue(POOL, client), door.context.store, ("shapes",))
+        await worker.finish(await worker.claim())
+
+    @pytest.mark.parametrize("fields", [{"seed": 7}, {}], ids=["seed", "ring"])
+    async def test_a_picture_that_was_made_is_answered(
+        self, door: Door, client: Redis, fields: dict[str, object]
+    ) -> None:
+        maker, visitor = await keyed(door, "paid"), Visitor(door)
+        # Without a seed: all eight entries of the ring.
+        for _ in range(1 if fields else 8):
+            await self.make(door, client, maker, prompt="mine", **fields)
+        await self.fill(visitor)
+        before = await visitor.remaining()
+        answer = await visitor.ask(prompt="mine", **fields)
+        assert (answer.status_code, answer.json()["cached"]) == (200, True)
+        assert await visitor.remaining() == before - 1
+        assert (await visitor.ask(prompt="mine", cache=False, **fields)).status_code == 503
+
+    async def test_a_picture_on_its_way_is_followed(self, door: Door) -> None:
+        visitor = Visitor(door)
+        first = await visitor.ask(prompt="mine", seed=7)
+        await self.fill(visitor)
+        again = await visitor.ask(prompt="mine", seed=7)
+        assert (again.status_code, again.json()["state"]) == (202, "following")
+        assert again.json()["id"] != first.json()["id"]
+
+    async def test_the_same_with_an_input_image_which_is_read_only_once_units_are_taken(
+        self, door: Door, client: Redis
+    ) -> None:
+        visitor = Visitor(door)
+        image = {"base64": base64.b64encode(picture()).decode()}
+        await self.make(door, client, visitor, prompt="mine", seed=7, image=image)
+        await self.fill(visitor)
+        assert (await visitor.ask(prompt="mine", seed=7, image=image)).json()["cached"]
+        before = await visitor.remaining()
+        assert (await visitor.ask(prompt="other words", seed=7, image=image)).status_code == 503
+        assert await visitor.remaining() == before
+
+    async def test_it_still_passes_every_limit(self, redis_url_any: str, tmp_path: Path, client: Redis) -> None:
+        few = f"{{profile: local, anonymous: {{prefixWithoutSignals: 60}}, overload: {{anonymous: {LIMIT}}}}}"
+        async with published(redis_url_any), open_door(door_settings(redis_url_any, tmp_path, few)) as door:
+            visitor = Visitor(door, keeps_cookies=False)
+            await self.make(door, client, visitor, prompt="mine", seed=7)
+            await self.fill(visitor)
+            statuses = [(await visitor.ask(prompt="mine", seed=7)).status_code for _ in range(60)]
+        assert set(statuses) == {200, 429}
+        assert statuses == sorted(statuses)

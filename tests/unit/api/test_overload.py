@@ -10,7 +10,7 @@ from modelpool.documents import Heartbeat
 from modelpool.jobs import Lane
 from modelpool.queue.port import ModelDepth
 from modelpool_api.estimate import Capacity
-from modelpool_api.overload import LONGEST_RETRY, predicted_wait, retry_after, work_in_front
+from modelpool_api.overload import LONGEST_RETRY, Full, predicted_wait, work_in_front
 
 
 def beat(slot: str, *hot: str, draining: bool = False) -> Heartbeat:
@@ -53,9 +53,9 @@ def test_only_paid_jobs_are_in_front_of_a_paid_one() -> None:
 
 @given(st.floats(0, 1e6), st.floats(0.1, 1e5), st.floats(0, 1, exclude_max=True))
 def test_who_is_refused_comes_back_between_a_second_and_two_minutes(wait: float, limit: float, chance: float) -> None:
-    assert 1 <= retry_after(wait, limit, chance) <= LONGEST_RETRY
+    assert 1 <= Full(wait, limit).retry_after(chance) <= LONGEST_RETRY
 
 
 @pytest.mark.parametrize(("chance", "seconds"), [(0, 10), (0.5, 15), (1, 20)])
 def test_those_who_were_refused_together_do_not_come_back_together(chance: float, seconds: int) -> None:
-    assert retry_after(70, 60, chance) == seconds
+    assert Full(70, 60).retry_after(chance) == seconds
