@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from time import perf_counter
 
@@ -12,6 +13,9 @@ from tqdm import tqdm
 StepLoss = Callable[[int, torch.Generator], Tensor]
 
 SEED = 20240
+
+bar_line = ContextVar("bar_line", default=0)
+"""How many lines down to draw the progress bars: other processes draw theirs on the lines above."""
 
 
 def run_stage(
@@ -42,7 +46,9 @@ def run_stage(
         if first < steps:
             optimizer.load_state_dict(saved["optimizer"])
     module.train()
-    bar = tqdm(total=steps, initial=min(first, steps), desc=name, mininterval=5.0, smoothing=0.05)
+    bar = tqdm(
+        total=steps, initial=min(first, steps), desc=name, position=bar_line.get(), mininterval=5.0, smoothing=0.05
+    )
     began = perf_counter()
     for step in range(first, steps):
         for group in optimizer.param_groups:

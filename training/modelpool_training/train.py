@@ -1,49 +1,102 @@
-"""Train the models in the order in which they build on one another."""
+"""Train the models in the order in which they build on one another, two at once where they do not."""
 
+import os
 from collections.abc import Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
-from diffusers import AutoencoderKL, UNet2DConditionModel
+import torch
+from diffusers import UNet2DConditionModel
 
 from modelpool_training.autoencoder import train_autoencoder
 from modelpool_training.export import export_image_to_video, export_text_to_image
 from modelpool_training.image_to_video import train_image_to_video
 from modelpool_training.pictures import encoded_set
 from modelpool_training.plan import Plan
+from modelpool_training.stages import bar_line
 from modelpool_training.text_encoder import train_text_encoder
 from modelpool_training.text_to_image import train_unet
 from modelpool_training.tokenizer import load_tokenizer, write_tokenizer
 from modelpool_training.vocabulary import MODELS, STYLES
 
+_AT_ONCE = 2
+_PRIMARY, _STYLED, _VIDEO = MODELS[0], MODELS[1:-1], MODELS[-1]
+
 
 def train(names: Iterable[str], work: Path, out: Path, plan: Plan) -> None:
     """Train the named models, and what they start from, and write each as a folder into `out`.
 
-    Whatever `work` holds of an earlier run with the same plan is continued or reused.
+    Whatever `work` holds of an earlier run with the same plan is continued or reused. The autoencoder that all share
+    gets every core. Then two models train at a time, each in a process with its part of the cores: for steps this
+    small that does more than one process with them all.
+
+    Raises:
+        Exception: what went wrong in training a model; the one beside it is trained to its end first.
     """
     wanted = set(names)
     work.mkdir(parents=True, exist_ok=True)
-    autoencoder = train_autoencoder(work, plan)
-    if wanted & set(MODELS[:-1]):
-        _train_pictures(wanted, autoencoder, work, out, plan)
-    if MODELS[-1] in wanted:
-        export_image_to_video(train_image_to_video(autoencoder, work, plan), out / MODELS[-1])
-
-
-def _train_pictures(wanted: set[str], autoencoder: AutoencoderKL, work: Path, out: Path, plan: Plan) -> None:
     write_tokenizer(work / "tokenizer")
+    train_autoencoder(work, plan)
+    context = get_context("spawn")
+    lines: SimpleQueue[int] = context.SimpleQueue()
+    for line in range(_AT_ONCE):
+        lines.put(line)
+    threads = max(1, (os.cpu_count() or 1) // _AT_ONCE)
+    with ProcessPoolExecutor(_AT_ONCE, context, _begin, (threads, lines)) as processes:
+        running: set[Future[None]] = set()
+        primary = None
+        if wanted - {_VIDEO}:
+            primary = processes.submit(_train_primary, _PRIMARY in wanted, work, out, plan)
+            running.add(primary)
+        if _VIDEO in wanted:
+            running.add(processes.submit(_train_video, work, out, plan))
+        while running:
+            ended, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in ended:
+                future.result()
+            if primary in ended:
+                running |= {
+                    processes.submit(_train_styled, name, work, out, plan) for name in _STYLED if name in wanted
+                }
+
+
+def _begin(threads: int, lines: "SimpleQueue[int]") -> None:
+    torch.set_num_threads(threads)
+    bar_line.set(lines.get())
+
+
+def _train_primary(is_wanted: bool, work: Path, out: Path, plan: Plan) -> None:
+    unet = _primary_unet(work, plan)
+    if is_wanted:
+        _export(_PRIMARY, unet, work, out, plan)
+
+
+def _train_styled(name: str, work: Path, out: Path, plan: Plan) -> None:
+    _export(name, _unet(name, plan.style_steps, _primary_unet(work, plan), work, plan), work, out, plan)
+
+
+def _train_video(work: Path, out: Path, plan: Plan) -> None:
+    export_image_to_video(train_image_to_video(train_autoencoder(work, plan), work, plan), out / _VIDEO)
+
+
+def _primary_unet(work: Path, plan: Plan) -> UNet2DConditionModel:
+    base = _unet("base", plan.base_steps, None, work, plan)
+    return _unet(_PRIMARY, plan.primary_steps, base, work, plan)
+
+
+def _unet(name: str, steps: int, start: UNet2DConditionModel | None, work: Path, plan: Plan) -> UNet2DConditionModel:
+    style = dict(zip(MODELS, STYLES, strict=False)).get(name, STYLES[0])
     tokenizer = load_tokenizer(work / "tokenizer")
     text_encoder = train_text_encoder(tokenizer, work, plan)
+    latents, scenes = encoded_set(train_autoencoder(work, plan), style, plan.drawings, seed=2, work=work)
+    return train_unet(
+        name, tokenizer, text_encoder, latents=latents, scenes=scenes, start=start, steps=steps, work=work
+    )
 
-    def train_style(name: str, style: str, steps: int, start: UNet2DConditionModel | None) -> UNet2DConditionModel:
-        latents, scenes = encoded_set(autoencoder, style, plan.drawings, seed=2, work=work)
-        return train_unet(
-            name, tokenizer, text_encoder, latents=latents, scenes=scenes, start=start, steps=steps, work=work
-        )
 
-    base = train_style("base", STYLES[0], plan.base_steps, None)
-    primary = train_style(MODELS[0], STYLES[0], plan.primary_steps, base)
-    for name, style in zip(MODELS, STYLES, strict=False):
-        if name in wanted:
-            unet = primary if name == MODELS[0] else train_style(name, style, plan.style_steps, primary)
-            export_text_to_image(unet, autoencoder, tokenizer, text_encoder, out / name)
+def _export(name: str, unet: UNet2DConditionModel, work: Path, out: Path, plan: Plan) -> None:
+    tokenizer = load_tokenizer(work / "tokenizer")
+    text_encoder = train_text_encoder(tokenizer, work, plan)
+    export_text_to_image(unet, train_autoencoder(work, plan), tokenizer, text_encoder, out / name)
