@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 WAIT_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
 STEP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+AGE_BUCKETS = (10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 86_400, 604_800)
 BATCH_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
 
@@ -102,7 +103,43 @@ class OperatorMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.moves = Counter(
-            "modelpool_moves_total", "Models loaded or evicted, by reason.", ["pool", "reason"], registry=registry
+            "modelpool_moves_total",
+            "Loads and unloads that workers were told to do, by reason.",
+            ["pool", "reason"],
+            registry=registry,
+        )
+        self.moves_done = Counter(
+            "modelpool_moves_done_total",
+            "Of those, the ones that a worker has reported as done.",
+            ["pool", "reason"],
+            registry=registry,
+        )
+        self.move_seconds = Histogram(
+            "modelpool_move_seconds",
+            "From telling a worker to its report that the model is hot (load) or gone (unload).",
+            ["pool", "action"],
+            buckets=WAIT_BUCKETS,
+            registry=registry,
+        )
+        self.age_at_eviction = Histogram(
+            "modelpool_age_at_eviction_seconds",
+            "How long a model had been hot in a slot when it was told to go, by reason.",
+            ["pool", "reason"],
+            buckets=AGE_BUCKETS,
+            registry=registry,
+        )
+        self.wait_behind_loads = Counter(
+            "modelpool_wait_behind_loads_seconds_total",
+            "Job-seconds that jobs have waited while their model was hot nowhere.",
+            ["pool", "model"],
+            registry=registry,
+        )
+        self.forecast_error = Gauge(
+            "modelpool_forecast_error",
+            "How far the last five minutes' jobs were from the forecast made before them: half their Poisson deviance, "
+            "0 is exact.",
+            ["pool", "model"],
+            registry=registry,
         )
         self.demand_misses = Counter(
             "modelpool_demand_misses_total",

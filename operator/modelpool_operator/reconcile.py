@@ -21,6 +21,7 @@ from modelpool.queue.port import Queue
 from modelpool.resources.catalog import pool_ref, slot_name
 from modelpool_operator.demand.port import Demand, DemandSource
 from modelpool_operator.history import History
+from modelpool_operator.measures import Measures
 from modelpool_operator.notices import Notices
 from modelpool_operator.observe import Observation, snapshot_of
 from modelpool_operator.planner import HeldReason, Move, Plan, Snapshot, plan
@@ -72,7 +73,7 @@ class Reconciler:
         self._settled = False
         """Every slot's assignment has been on record."""
         self._served: frozenset[str] = frozenset()
-        self._missed: frozenset[str] = frozenset()
+        self._measures = Measures(parts.metrics, self._name)
         self._told: dict[tuple[str, str | None], str] = {}
         self._wake = asyncio.Event()
         self._round_at = parts.now()
@@ -177,9 +178,12 @@ class Reconciler:
         planned = plan(snapshot)
         async for move in self._notices.assign(planned, seen.assignments, self._epoch):
             self._tell_of_move(move)
+            self._measures.told(move, snapshot)
         self._settled = True
         self._tell_of_waiting(planned)
-        self._note(snapshot, planned)
+        self._measures.note(snapshot, planned, seen.demand)
+        living = {slot.name for slot in snapshot.slots if slot.alive}
+        self._served = frozenset(name for target in planned.targets if target.slot in living for name in target.hot)
         workers = self._parts.workers
         trouble = Trouble(
             self._parts.source.problem, workers.trouble, self._demand_trouble, workers.problems, workers.rollout
@@ -231,14 +235,6 @@ class Reconciler:
 
     # --- telling --------------------------------------------------------------------------------------------------
 
-    def _note(self, snapshot: Snapshot, planned: Plan) -> None:
-        living = {slot.name for slot in snapshot.slots if slot.alive}
-        self._served = frozenset(name for target in planned.targets if target.slot in living for name in target.hot)
-        missed = frozenset(planned.misses)
-        for model in missed - self._missed:
-            self._parts.metrics.demand_misses.labels(self._name, model).inc()
-        self._missed = missed
-
     def _tell_of_outage(self, error: QueueUnavailable) -> None:
         pool, now = self._parts.source.pool, self._parts.now()
         latest, generation = self._notices.latest, pool.metadata.generation
@@ -249,7 +245,6 @@ class Reconciler:
 
     def _tell_of_move(self, move: Move) -> None:
         self._parts.teller.moved(move)
-        self._parts.metrics.moves.labels(self._name, move.reason.value).inc()
         log.info(
             "%s %s",
             move.action.value,

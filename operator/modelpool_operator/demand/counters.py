@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from modelpool.queue.port import Queue
-from modelpool_operator.demand.port import Demand
+from modelpool_operator.demand.port import LAST_MINUTES, Demand
 from modelpool_operator.planner.forecast import BUCKET_SECONDS, mean_rate, recent_rate
 
 LONG_MINUTES = 24 * 60
@@ -30,10 +30,16 @@ class CounterDemand:
             self._long = {model: mean_rate(_since_first(counts)) for model, counts in day.items()}
             self._note(day, now)
             self._long_read_at = now
-        counts = await self._queue.demand(max(1, min(LONG_MINUTES, window_seconds // int(BUCKET_SECONDS))))
+        minutes = max(1, min(LONG_MINUTES, window_seconds // int(BUCKET_SECONDS)))
+        counts = await self._queue.demand(max(minutes, LAST_MINUTES))
         self._note(counts, now)
-        recent = {model: recent_rate(minutes, window_seconds) for model, minutes in counts.items()}
-        return Demand(recent, self._long, dict(self._asked), "the queue's admission counters")
+        return Demand(
+            recent={model: recent_rate(each[-minutes:], window_seconds) for model, each in counts.items()},
+            last_jobs={model: sum(each[-LAST_MINUTES:]) for model, each in counts.items()},
+            long_term=self._long,
+            asked_at=dict(self._asked),
+            source="the queue's admission counters",
+        )
 
     def _note(self, counts: Mapping[str, Sequence[int]], now: int) -> None:
         current = now - now % BUCKET_MS

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+LAST_MINUTES = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Demand:
@@ -17,6 +19,8 @@ class Demand:
     """Over as long a time as the source remembers, a week at most."""
     asked_at: Mapping[str, int] = field(default_factory=dict)
     """Unix milliseconds: the end of the last minute in which somebody asked."""
+    last_jobs: Mapping[str, float] = field(default_factory=dict)
+    """Jobs asked for in the last ``LAST_MINUTES`` minutes."""
     source: str = ""
     """Whose figures these are, in a person's words; empty when nobody has any."""
     stands_in_for: str | None = None

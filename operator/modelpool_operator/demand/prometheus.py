@@ -16,7 +16,7 @@ import httpx
 
 from modelpool.errors import Unavailable
 from modelpool.resources.pool import PoolRef
-from modelpool_operator.demand.port import Demand
+from modelpool_operator.demand.port import LAST_MINUTES, Demand
 from modelpool_operator.planner.forecast import BUCKET_SECONDS, recent_rate
 
 log = logging.getLogger(__name__)
@@ -96,6 +96,7 @@ class Prometheus:
         """Ask once, for all pools; never fails."""
         now = self._now()
         window = min(DAY_SECONDS, max(self._windows.values(), default=3600))
+        window = max(window, LAST_MINUTES * int(BUCKET_SECONDS))
         try:
             recent = await self._range(_RECENT, now / 1000, window, int(BUCKET_SECONDS))
             if self._long is None or now - self._long[0] >= LONG_REFRESH_MS:
@@ -130,6 +131,10 @@ class Prometheus:
         return Demand(
             recent={
                 model: recent_rate(_buckets(points, answer.at / 1000, int(BUCKET_SECONDS), minutes), window_seconds)
+                for model, points in recent.items()
+            },
+            last_jobs={
+                model: sum(_buckets(points, answer.at / 1000, int(BUCKET_SECONDS), LAST_MINUTES))
                 for model, points in recent.items()
             },
             long_term={model: _long_rate(points) for model, points in long.items()},

@@ -37,6 +37,15 @@ def blended_rate(recent: float, long_term: float) -> float:
     return (SHORT_WEIGHT * recent + LONG_WEIGHT * long_term) / (SHORT_WEIGHT + LONG_WEIGHT)
 
 
+def forecast_error(jobs: float, expected: float) -> float:
+    """How badly ``expected`` jobs foretold ``jobs``: half the Poisson deviance, ``n·ln(n/μ) − (n − μ)``; 0 is exact.
+
+    What was held to be impossible and came all the same counts as if a hundredth of a job had been expected.
+    """
+    mean = max(expected, 0.01)
+    return (jobs * math.log(jobs / mean) if jobs else 0.0) - (jobs - mean)
+
+
 def chance_of_demand(rate: float, horizon: float) -> float:
     """Probability of at least one job within ``horizon`` seconds: ``1 − (1 + λH/r)^(−r)``."""
     return 1 - math.pow(1 + rate * horizon / BURSTINESS, -BURSTINESS)

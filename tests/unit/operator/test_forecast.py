@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from modelpool_operator.planner.forecast import (
     blended_rate,
     chance_of_demand,
+    forecast_error,
     mean_rate,
     pessimistic,
     recent_rate,
@@ -29,6 +30,19 @@ def test_steady_traffic_is_forecast_as_what_it_is(per_minute: int, window: int) 
     minutes = [per_minute] * (window // 60 * 10 + 100)
     assert recent_rate(minutes, window) == pytest.approx(per_minute / 60, rel=0.01)
     assert mean_rate(minutes) == pytest.approx(per_minute / 60)
+
+
+@given(st.floats(0.1, 1000), st.floats(0.1, 1000))
+def test_an_exact_forecast_has_no_error_and_any_other_has_one(jobs: float, expected: float) -> None:
+    assert forecast_error(jobs, jobs) == pytest.approx(0, abs=1e-9)
+    assert forecast_error(jobs, expected) >= -1e-9
+    assert forecast_error(2 * jobs, jobs) == pytest.approx(jobs * (2 * math.log(2) - 1))
+
+
+def test_a_forecast_of_nothing_errs_by_what_came() -> None:
+    assert forecast_error(0, 0) == pytest.approx(0.01)
+    assert forecast_error(0, 3) == pytest.approx(3)
+    assert forecast_error(3, 0) == pytest.approx(3 * math.log(300) - 2.99)
 
 
 def test_the_mean_of_nothing_is_nothing() -> None:
