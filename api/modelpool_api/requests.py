@@ -7,7 +7,7 @@ from typing import Any
 from modelpool.documents import CatalogModel
 from modelpool.errors import InvalidInput
 from modelpool.jobs import JobRequest
-from modelpool.resources.spec import Task
+from modelpool.resources.models import Task
 from modelpool_api.schemas import JobBody
 
 _IMAGE_FORMATS = ("png", "webp", "jpeg")

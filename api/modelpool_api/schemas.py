@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from modelpool.jobs import JobState, Lane, OutputFormat
-from modelpool.resources.spec import Defaults, Limits, Policy, Task
+from modelpool.resources.models import Defaults, Limits, Task
+from modelpool.resources.spec import Policy
 
 MAX_PROMPT = 4_000
 MAX_SEED = 2**53 - 1

@@ -9,8 +9,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from modelpool.jobs import Document
+from modelpool.resources.models import BatchPolicy, Defaults, Limits, Source, Style, Task
 from modelpool.resources.pool import PoolRef
-from modelpool.resources.spec import BatchPolicy, Defaults, Limits, Policy, Source, Style, Task
+from modelpool.resources.spec import Policy
 
 SCHEMA_VERSION = 1
 HEARTBEAT_INTERVAL_SECONDS = 2.0

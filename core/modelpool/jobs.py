@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from modelpool.resources.spec import Task
+from modelpool.resources.models import Task
 
 OutputFormat = Literal["png", "webp", "jpeg", "mp4"]
 CONTENT_TYPES: dict[str, str] = {

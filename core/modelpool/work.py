@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from modelpool.jobs import JobRequest
-from modelpool.resources.spec import Defaults
+from modelpool.resources.models import Defaults
 
 FIXED_SECONDS = 0.02
 """Per-job cost besides steps: encoding the prompt, decoding and storing the picture."""

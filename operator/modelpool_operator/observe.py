@@ -9,7 +9,8 @@ from modelpool.documents import Assignment, Heartbeat, MeasuredModel, Stat
 from modelpool.jobs import Lane
 from modelpool.queue.port import ModelDepth
 from modelpool.resources.catalog import slots_of
-from modelpool.resources.spec import Model, ModelPool
+from modelpool.resources.models import Model
+from modelpool.resources.spec import ModelPool
 from modelpool.slots import ObservedSlot, SlotPhase
 from modelpool.work import FIXED_SECONDS, megapixel_steps
 from modelpool_operator.demand.port import Demand

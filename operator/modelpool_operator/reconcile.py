@@ -19,6 +19,7 @@ from modelpool.errors import QueueUnavailable, StaleEpoch, Unavailable
 from modelpool.metrics import OperatorMetrics
 from modelpool.queue.port import Queue
 from modelpool.resources.catalog import pool_ref, slot_name
+from modelpool_operator.account import Account, Trouble
 from modelpool_operator.demand.port import Demand, DemandSource
 from modelpool_operator.history import History
 from modelpool_operator.measures import Measures
@@ -26,7 +27,7 @@ from modelpool_operator.notices import Notices
 from modelpool_operator.observe import Observation, snapshot_of
 from modelpool_operator.planner import HeldReason, Move, Plan, Snapshot, plan
 from modelpool_operator.sources.port import PoolSource
-from modelpool_operator.status import Account, Trouble, status_of, status_without_sight
+from modelpool_operator.status import status_of, status_without_sight
 from modelpool_operator.tellers import NobodyElse, Teller
 from modelpool_operator.workers import Workers
 

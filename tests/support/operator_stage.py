@@ -15,8 +15,8 @@ from modelpool.jobs import JobRequest, Lane, NewJob
 from modelpool.metrics import OperatorMetrics
 from modelpool.queue.redis import RedisQueue
 from modelpool.resources.catalog import slots_of
+from modelpool.resources.models import Task
 from modelpool.resources.pool import PoolRef
-from modelpool.resources.spec import Task
 from modelpool_operator.demand.counters import CounterDemand
 from modelpool_operator.reconcile import Parts, Reconciler
 from modelpool_operator.sources.file import PoolFile

@@ -6,8 +6,8 @@ from typing import Any
 
 from modelpool.jobs import JobRequest, JobResult, Lane, NewJob
 from modelpool.queue.port import Batch, HotModel, Queue
+from modelpool.resources.models import Task
 from modelpool.resources.pool import PoolRef
-from modelpool.resources.spec import Task
 
 POOL = PoolRef("default", "studio")
 

@@ -13,8 +13,9 @@ from modelpool.board import Board
 from modelpool.documents import Catalog, CatalogModel, Heartbeat
 from modelpool.jobs import JobRecord, JobRequest, Lane, NewJob
 from modelpool.queue.redis import RedisQueue
+from modelpool.resources.models import BatchPolicy, Defaults, Limits, Source, Task
 from modelpool.resources.pool import PoolRef
-from modelpool.resources.spec import BatchPolicy, Defaults, Limits, Policy, Source, Task
+from modelpool.resources.spec import Policy
 from modelpool.store.port import Store
 from modelpool_worker.clock import SystemClock
 from modelpool_worker.config import EngineKind, WorkerConfig

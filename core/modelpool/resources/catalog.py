@@ -6,8 +6,9 @@ import hashlib
 
 from modelpool.documents import Catalog, CatalogModel, CatalogSlot
 from modelpool.jobs import canonical_json
+from modelpool.resources.models import Model, Source
 from modelpool.resources.pool import PoolRef
-from modelpool.resources.spec import Model, ModelPool, Source, Tier
+from modelpool.resources.spec import ModelPool, Tier
 
 
 def pool_ref(pool: ModelPool) -> PoolRef:

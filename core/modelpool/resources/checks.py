@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from modelpool.errors import InvalidSpec
+from modelpool.resources.gpu import GpuMode
+from modelpool.resources.models import Model, Task
 from modelpool.resources.quantity import format_bytes
-from modelpool.resources.spec import GpuMode, Model, ModelPoolSpec, Policy, Task
+from modelpool.resources.spec import ModelPoolSpec, Policy
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,10 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from modelpool.resources.base import MODEL_NAME_PATTERN, MONEY_PATTERN, NAME_PATTERN
 from modelpool.resources.checks import Finding
+from modelpool.resources.models import SHA256_PATTERN, URI_PATTERN
 from modelpool.resources.quantity import PATTERN as QUANTITY_PATTERN
-from modelpool.resources.spec import (
-    MODEL_NAME_PATTERN,
-    MONEY_PATTERN,
-    NAME_PATTERN,
-    SHA256_PATTERN,
-    URI_PATTERN,
-)
 
 Place = tuple[int | str, ...]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from modelpool.resources.base import NAME_PATTERN
 from modelpool.resources.explain import cure_for
-from modelpool.resources.spec import NAME_PATTERN, Metadata, ModelPoolSpec
+from modelpool.resources.spec import Metadata, ModelPoolSpec
 from modelpool.resources.status import ModelPoolStatus
 from modelpool_operator.crd.schema import structural_schema
 

@@ -200,4 +200,4 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
         ),
     ),
 }
-"""By the class of :mod:`modelpool.resources.spec` whose schema carries them."""
+"""By the class of :mod:`modelpool.resources` whose schema carries them."""

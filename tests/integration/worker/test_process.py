@@ -21,7 +21,7 @@ from modelpool.board import Board
 from modelpool.jobs import JobState
 from modelpool.queue.connection import connect
 from modelpool.queue.redis import RedisQueue
-from modelpool.resources.spec import Source, Task
+from modelpool.resources.models import Source, Task
 from modelpool.store.open import open_store
 from modelpool_worker.config import EngineKind, WorkerConfig
 from modelpool_worker.main import EXIT_CANNOT_START, EXIT_DEVICE_FAILED, EXIT_OK, run_forked

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from modelpool.errors import ModelLoadFailed
-from modelpool.resources.spec import Source
+from modelpool.resources.models import Source
 from modelpool_worker.sources import Sources
 from support.worker import model
 

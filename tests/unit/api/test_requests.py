@@ -9,7 +9,7 @@ import pytest
 from modelpool.documents import CatalogModel
 from modelpool.errors import InvalidInput
 from modelpool.jobs import JobRequest
-from modelpool.resources.spec import Task
+from modelpool.resources.models import Task
 from modelpool_api.requests import resolve
 from modelpool_api.schemas import JobBody
 

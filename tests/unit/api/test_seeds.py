@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelpool.jobs import JobRequest
-from modelpool.resources.spec import Task
+from modelpool.resources.models import Task
 from modelpool_api.seeds import RING, SEEDS, ring_seed, words_digest
 
 

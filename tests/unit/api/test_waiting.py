@@ -12,7 +12,7 @@ import pytest
 from modelpool.errors import JobNotFound
 from modelpool.jobs import JobEvent, JobRecord, JobRequest, JobState, Lane
 from modelpool.queue.port import Queue
-from modelpool.resources.spec import Task
+from modelpool.resources.models import Task
 from modelpool.tasks import end
 from modelpool_api.waiting import REMEMBERED, Waiting
 from support import wait_until

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from modelpool.jobs import FINAL_STATES, JobRequest, JobState
-from modelpool.resources.spec import Task
+from modelpool.resources.models import Task
 
 
 def a_request(**changes: Any) -> JobRequest:

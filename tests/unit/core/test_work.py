@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelpool.jobs import JobRequest
-from modelpool.resources.spec import Defaults, Task
+from modelpool.resources.models import Defaults, Task
 from modelpool.work import expected_work, megapixel_steps, price
 
 USUAL = Defaults(width=1000, height=1000, steps=10, guidance=3.0)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from modelpool.resources.load import load_pool
-from modelpool.resources.spec import Device, ModelPool, Source
+from modelpool.resources.models import Source
+from modelpool.resources.spec import Device, ModelPool
 from modelpool_local import preflight
 from modelpool_local.exits import CommandFailed, Exit
 

@@ -20,11 +20,12 @@ from modelpool.queue.port import ModelDepth
 from modelpool.resources.load import parse_pool
 from modelpool.resources.status import GpuStatus, ModelPoolStatus, ModelState, ModelStatus
 from modelpool.slots import ObservedSlot, RuntimeProblem, SlotPhase
+from modelpool_operator.account import Account, Trouble
 from modelpool_operator.demand.port import Demand
 from modelpool_operator.history import History
 from modelpool_operator.observe import Observation, snapshot_of
 from modelpool_operator.planner import SlotFacts, Snapshot, plan
-from modelpool_operator.status import Account, Trouble, status_of, status_without_sight
+from modelpool_operator.status import status_of, status_without_sight
 from support.operator_stage import POOL_FILE
 
 POOL = parse_pool(POOL_FILE, "pool.yaml")

@@ -3,7 +3,8 @@
 import pytest
 
 from modelpool.resources.catalog import catalog_of, revision_of, slot_name
-from modelpool.resources.spec import ModelPool, Source
+from modelpool.resources.models import Source
+from modelpool.resources.spec import ModelPool
 
 GIB = 2**30
 

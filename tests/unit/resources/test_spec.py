@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from modelpool.resources.spec import ModelPool, ModelPoolSpec, Policy, Task
+from modelpool.resources.models import Task
+from modelpool.resources.spec import ModelPool, ModelPoolSpec, Policy
 from support.pool_examples import FULL, MINIMAL
 
 

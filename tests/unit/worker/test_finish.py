@@ -10,7 +10,7 @@ from PIL import Image
 from modelpool.errors import EngineError, UnusableJob
 from modelpool.jobs import JobRequest, Lane
 from modelpool.queue.port import Batch, ClaimedJob
-from modelpool.resources.spec import Task
+from modelpool.resources.models import Task
 from modelpool.store.keys import require_valid
 from modelpool_worker.engines.protocol import Frames
 from modelpool_worker.finish import durations_of, encode, new_key

@@ -13,7 +13,7 @@ from PIL import Image
 from modelpool.errors import QueueUnavailable
 from modelpool.jobs import JobEvent, JobRequest, Lane
 from modelpool.queue.port import Batch, ClaimedJob, Queue
-from modelpool.resources.spec import Task
+from modelpool.resources.models import Task
 from modelpool_worker.engines.protocol import Frames, Step
 from modelpool_worker.progress import EVENT_SECONDS, PREVIEW_BYTES, PREVIEW_SECONDS, Announcer, data_url
 from modelpool_worker.running import Run

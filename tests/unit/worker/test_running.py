@@ -9,7 +9,7 @@ import pytest
 from modelpool.errors import EngineError
 from modelpool.jobs import JobRequest, Lane
 from modelpool.queue.port import Batch, ClaimedJob, Queue, Renewal
-from modelpool.resources.spec import Task
+from modelpool.resources.models import Task
 from modelpool_worker.running import Run
 from support.worker import FakeClock
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from modelpool.errors import UnusableJob
 from modelpool.jobs import JobRequest
-from modelpool.resources.spec import Task
+from modelpool.resources.models import Task
 
 NOISE_ON_INPUT = 0.02
 """How far Stable Video Diffusion may leave its input picture; the pipeline's own default."""

@@ -24,7 +24,7 @@ from PIL.Image import Image
 from modelpool.documents import CatalogModel
 from modelpool.errors import DeviceFailed, EngineError, UnusableJob
 from modelpool.jobs import JobRequest
-from modelpool.resources.spec import Task
+from modelpool.resources.models import Task
 from modelpool_worker.engines.arguments import (
     call_arguments,
     mixes_empty_negatives,

@@ -10,8 +10,9 @@ from typing import Any
 from modelpool.errors import InvalidSpec
 from modelpool.jobs import canonical_json
 from modelpool.resources.catalog import pool_ref
+from modelpool.resources.gpu import GpuMode
 from modelpool.resources.quantity import parse_bytes
-from modelpool.resources.spec import Device, GpuMode, ModelPool, Tier
+from modelpool.resources.spec import Device, ModelPool, Tier
 from modelpool.slots import DesiredSlot
 from modelpool_operator.cluster.port import (
     MODEL_POOL,

@@ -302,10 +302,10 @@ anything = st.builds(
 )
 situations = st.builds(
     lambda pods, silent: situation(
-        *{one.name: one for one in pods}.values(),
+        *pods,
         serving=frozenset(one.name for one in pods if one.ready and one.name not in silent),
     ),
-    st.lists(anything, max_size=6),
+    st.lists(anything, max_size=6, unique_by=lambda one: one.name),
     st.sets(st.sampled_from([A0, A1, R0])),
 )
 

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from modelpool.jobs import JobRequest
-from modelpool.resources.spec import Task
+from modelpool.resources.models import Task
 from modelpool_worker.engines.arguments import (
     DECODED_AT_ONCE,
     call_arguments,

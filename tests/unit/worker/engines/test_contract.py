@@ -12,7 +12,7 @@ from PIL import Image
 
 from modelpool.errors import EngineError, UnusableJob
 from modelpool.jobs import JobRequest
-from modelpool.resources.spec import Task
+from modelpool.resources.models import Task
 from modelpool_worker.engines.diffusers import DiffusersEngine
 from modelpool_worker.engines.protocol import Engine, Frames, Outcome, Resident, Step, Stopped
 from modelpool_worker.engines.simulated import SimulatedEngine

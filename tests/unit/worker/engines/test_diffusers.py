@@ -19,7 +19,7 @@ from PIL import Image
 
 from modelpool.errors import EngineError, ModelLoadFailed, OutOfMemory, UnusableJob
 from modelpool.jobs import JobRequest
-from modelpool.resources.spec import Task
+from modelpool.resources.models import Task
 from modelpool_worker.engines.diffusers import DiffusersEngine, DiffusersResident
 from support.pipelines import SIZE
 from support.worker import model
