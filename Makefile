@@ -1,7 +1,7 @@
 # `make help` lists what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format crd lock train-demo-models check-demo-models chaos cluster-deps cluster-up cluster-down e2e bench-latency bench-queue bench-fairness bench-planner prove-queue clean distclean
+.PHONY: help setup demo up test check format crd lock train-demo-models check-demo-models chaos fuzz-api cluster-deps cluster-up cluster-down e2e bench-latency bench-queue bench-fairness bench-planner prove-queue clean distclean
 
 BIN := .venv/bin
 CLUSTER := PYTHONPATH=tests $(BIN)/python -m cluster
@@ -42,6 +42,9 @@ check-demo-models: setup ## Measure how well the demo models obey their prompts
 
 chaos: setup ## Kill worker, API, operator and Redis with kill -9 under 200 jobs, on the example pool and its real models, too
 	CHAOS=1 scripts/test tests/integration/local/test_kill_nine.py $(PYTEST)
+
+fuzz-api: setup ## Send the API what nobody would: schemathesis over its OpenAPI document; FUZZ=N examples an operation
+	FUZZ_EXAMPLES=$(or $(FUZZ),200) scripts/test tests/integration/api/test_schema.py $(PYTEST)
 
 cluster-deps: setup ## Install what the test cluster needs, build its programs (10 minutes once)
 	@$(CLUSTER) deps

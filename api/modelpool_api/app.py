@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
 
 import modelpool
 from modelpool_api import background, problems
@@ -16,6 +17,7 @@ from modelpool_api.context import Context
 from modelpool_api.identity.cookie_header import CookieHeader
 from modelpool_api.outcomes import Outcomes
 from modelpool_api.routes import accounts, admin, health, jobs, models, page, quota, reference, results, streams
+from modelpool_api.routes.examples import SECURITY_SCHEMES
 from modelpool_api.schemas import JobBody, Problem
 from modelpool_api.security_headers import SecurityHeaders
 
@@ -26,6 +28,7 @@ _TOLD_HEADERS = [
     *("Idempotency-Replayed", "Location", "Preference-Applied"),
     *("RateLimit", "RateLimit-Policy", "Retry-After"),
 ]
+_SURFACES = (jobs, streams, results, models, quota, accounts, admin, health, reference, page)
 _DESCRIPTION = """
 Pictures and videos from diffusion models that share a pool of GPUs.
 
@@ -53,6 +56,7 @@ def create_app(context: Context) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=lambda route: f"{route.tags[0]}_{route.name}" if route.tags else route.name,
     )
     app.state.context = context
     app.state.outcomes = outcomes
@@ -71,8 +75,9 @@ def create_app(context: Context) -> FastAPI:
             max_age=3600,
         )
     problems.install(app)
-    for surface in (jobs, streams, results, models, quota, accounts, admin, health, reference, page):
+    for surface in _SURFACES:
         app.include_router(surface.router)
+    app.state.routes = [route for surface in _SURFACES for route in surface.router.routes if isinstance(route, Route)]
     _add_schemas(app)
     return app
 
@@ -83,7 +88,9 @@ def _add_schemas(app: FastAPI) -> None:
 
     def openapi() -> dict[str, object]:
         document = generate()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        components = document.setdefault("components", {})
+        components["securitySchemes"] = SECURITY_SCHEMES
+        schemas = components.setdefault("schemas", {})
         for model in (JobBody, Problem):
             if model.__name__ not in schemas:
                 shape = model.model_json_schema(ref_template="#/components/schemas/{model}")

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from modelpool.errors import InvalidInput, ModelpoolError, QueueUnavailable
 from modelpool_api.schemas import Problem
@@ -32,6 +33,7 @@ _REGISTERED_TYPES = {
 }
 """Of draft-ietf-httpapi-ratelimit-headers; what is not there has a type of ours."""
 RETRY_SECONDS = 5.0
+METHOD_NOT_ALLOWED = 405
 _STATUS_CODES = {
     400: ("malformed_request", "Malformed request"),
     404: ("not_found", "Not found"),
@@ -149,7 +151,16 @@ async def _http_error(request: Request, error: Exception) -> Response:
     answer = problem_response(shown, request.url.path)
     for name, value in (error.headers or {}).items():
         answer.headers[name] = value
+    if error.status_code == METHOD_NOT_ALLOWED:
+        answer.headers["Allow"] = ", ".join(_methods(request))
     return answer
+
+
+def _methods(request: Request) -> list[str]:
+    """All methods of the path; each route by itself knows only its own."""
+    routes: list[Route] = request.app.state.routes
+    matching = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in matching for method in route.methods or ()})
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from modelpool.jobs import JobState, Lane, OutputFormat
@@ -22,14 +22,34 @@ class Sent(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=False, extra="forbid", frozen=True)
 
 
+class Strict(Sent):
+    """Of JSON alone: nothing is converted, so ``false`` is no number."""
+
+    model_config = ConfigDict(strict=True)
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+"""An integer as JSON has it: 4.0 is one too."""
+
+
 class Shown(BaseModel):
     """Base of what clients get. Absent is left away rather than null."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
 
+def _only(one: str, other: str) -> dict[str, Any]:
+    return {"required": [one], "properties": {one: {"type": "string"}, other: {"type": "null"}}}
+
+
 class ImageInput(Sent):
     """The input image: the result of a finished job, or the bytes themselves."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_only("job", "base64"), _only("base64", "job")]})
 
     job: str | None = Field(None, max_length=200, description="Id of a finished job that made an image.")
     base64: str | None = Field(None, description="PNG, JPEG or WebP; a data: URL is welcome.", repr=False)
@@ -51,20 +71,20 @@ class JobBody(Sent):
     task: Task | None = Field(None, description="Inferred from the model and the presence of an image.")
     prompt: str | None = Field(None, max_length=MAX_PROMPT, examples=["a red circle on a blue background"], repr=False)
     negative_prompt: str | None = Field(None, max_length=MAX_PROMPT, repr=False)
-    width: int | None = Field(None, ge=16, le=8192, description="Pixels; a multiple of the model's sizeMultiple.")
-    height: int | None = Field(None, ge=16, le=8192)
-    steps: int | None = Field(None, ge=1, le=1000)
+    width: Whole | None = Field(None, ge=16, le=8192, description="Pixels; a multiple of the model's sizeMultiple.")
+    height: Whole | None = Field(None, ge=16, le=8192)
+    steps: Whole | None = Field(None, ge=1, le=1000)
     guidance: Finite | None = Field(None, ge=0, le=100)
-    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | Literal["random"] | None = Field(
+    seed: Annotated[Whole, Field(ge=0, le=MAX_SEED)] | Literal["random"] | None = Field(
         None, description="The same seed and parameters give the same picture. Absent: one is chosen."
     )
-    frames: int | None = Field(None, ge=2, le=1024, description="Video models only.")
-    fps: int | None = Field(None, ge=1, le=120, description="Video models only.")
-    motion: int | None = Field(None, ge=0, le=255, description="Video models only: how much moves.")
+    frames: Whole | None = Field(None, ge=2, le=1024, description="Video models only.")
+    fps: Whole | None = Field(None, ge=1, le=120, description="Video models only.")
+    motion: Whole | None = Field(None, ge=0, le=255, description="Video models only: how much moves.")
     strength: Finite | None = Field(None, gt=0, le=1, description="ImageToImage only: how far from the input.")
     style: str | None = Field(None, max_length=40, description="One of the model's styles.")
     format: OutputFormat | None = Field(None, description="png by default, mp4 for videos.")
-    quality: int | None = Field(None, ge=1, le=100, description="Of webp and jpeg; 90 by default.")
+    quality: Whole | None = Field(None, ge=1, le=100, description="Of webp and jpeg; 90 by default.")
     image: ImageInput | None = None
     cache: bool = Field(True, description="False: make it anew even if the same was made before.")
 
@@ -197,17 +217,17 @@ class AccountView(Shown):
     remaining: int = Field(description="Of today: what was used without an account counts.")
 
 
-class NewKeyBody(Sent):
+class NewKeyBody(Strict):
     """What the admin API takes to issue a key."""
 
     name: str = Field(min_length=1, max_length=63, description="For people.", examples=["studio"])
     plan: str = Field("paid", max_length=40, description="One of the admission document's plans.")
 
 
-class RotateBody(Sent):
+class RotateBody(Strict):
     """How a key is rotated."""
 
-    grace_seconds: int = Field(86_400, ge=0, le=30 * 86_400, description="How long the old secret still works.")
+    grace_seconds: Whole = Field(86_400, ge=0, le=30 * 86_400, description="How long the old secret still works.")
 
 
 class KeyView(Shown):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path
 from starlette.requests import HTTPConnection
@@ -42,6 +42,11 @@ def _digest(text: str) -> bytes:
 
 
 router = APIRouter(tags=["admin"], dependencies=[Depends(_administrator)])
+_TOKEN: dict[str, Any] = {"security": [{"adminToken": []}]}
+_LINKS = {
+    name: {"operationId": f"admin_{name}", "parameters": {"id": "$response.body#/id"}}
+    for name in ("rotate", "revoke", "usage")
+}
 
 
 @router.post(
@@ -49,7 +54,8 @@ router = APIRouter(tags=["admin"], dependencies=[Depends(_administrator)])
     summary="Issue a key",
     status_code=201,
     response_model=KeyView,
-    responses=responses(400, 401, 403, 422, 503),
+    responses={201: {"description": "The key.", "links": _LINKS}, **responses(400, 401, 403, 422, 503)},
+    openapi_extra=_TOKEN,
 )
 async def create(body: NewKeyBody, context: Process) -> Response:
     """A key with a plan. Its text is in this answer and nowhere else."""
@@ -61,7 +67,11 @@ async def create(body: NewKeyBody, context: Process) -> Response:
 
 
 @router.get(
-    "/v1/admin/keys", summary="List the issued keys", response_model=KeyList, responses=responses(401, 403, 503)
+    "/v1/admin/keys",
+    summary="List the issued keys",
+    response_model=KeyList,
+    responses=responses(401, 403, 503),
+    openapi_extra=_TOKEN,
 )
 async def listed(context: Process) -> Response:
     """Every key that was issued and not revoked. Free accounts are not listed."""
@@ -74,6 +84,7 @@ async def listed(context: Process) -> Response:
     summary="Give a key a new secret",
     response_model=KeyView,
     responses=responses(400, 401, 403, 404, 422, 503),
+    openapi_extra=_TOKEN,
 )
 async def rotate(id: KeyId, context: Process, body: RotateBody | None = None) -> Response:
     """The old secret works for another `graceSeconds`; allowance and usage stay."""
@@ -83,7 +94,11 @@ async def rotate(id: KeyId, context: Process, body: RotateBody | None = None) ->
 
 
 @router.delete(
-    "/v1/admin/keys/{id}", summary="Revoke a key", status_code=204, responses=responses(401, 403, 404, 422, 503)
+    "/v1/admin/keys/{id}",
+    summary="Revoke a key",
+    status_code=204,
+    responses=responses(401, 403, 404, 422, 503),
+    openapi_extra=_TOKEN,
 )
 async def revoke(id: KeyId, context: Process) -> Response:
     """It opens nothing any more, everywhere within five seconds. Accounts can be revoked too."""
@@ -96,6 +111,7 @@ async def revoke(id: KeyId, context: Process) -> Response:
     summary="What a key has used",
     response_model=KeyUsage,
     responses=responses(401, 403, 404, 422, 503),
+    openapi_extra=_TOKEN,
 )
 async def usage(id: KeyId, context: Process) -> Response:
     """Units of today and of the last 35 days; what was refunded is not in them."""

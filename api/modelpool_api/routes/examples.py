@@ -49,9 +49,25 @@ JOB_EXAMPLE: dict[str, Any] = {
 FINGERPRINT_PARAMETER: dict[str, Any] = {
     "name": "Modelpool-Fingerprint",
     "in": "header",
-    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{16,128}$"},
-    "description": "What a browser looks like, hashed by the page. Without it, or without the cookie, a request shares "
-    "the smaller allowance of its network.",
+    "schema": {"type": "string", "examples": ["d41d8cd98f00b204e9800998ecf8427e"]},
+    "description": "What a browser looks like, hashed by the page: 16 to 128 letters, digits, `-` or `_`. Without it, or "
+    "with another form, or without the cookie, a request shares the smaller allowance of its network.",
+}
+
+KEY_OR_NOTHING: list[dict[str, list[str]]] = [{}, {"key": []}]
+"""Of a route that everybody may call, and that a key does more for."""
+SECURITY_SCHEMES: dict[str, Any] = {
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A key of an account or an issued one, or a token of the OpenID provider named by the operator.",
+    },
+    "adminToken": {"type": "http", "scheme": "bearer", "description": "Opens the admin API."},
+}
+
+JOB_LINKS: dict[str, Any] = {
+    name: {"operationId": f"jobs_{name}", "parameters": {"id": "$response.body#/id"}}
+    for name in ("read", "events", "cancel")
 }
 
 QUOTA_EXAMPLE: dict[str, Any] = {

@@ -15,9 +15,15 @@ from modelpool_api.context import Context
 from modelpool_api.pools import Pool
 from modelpool_api.preferences import MAX_WAIT, preferred_wait
 from modelpool_api.problems import responses
-from modelpool_api.routes.examples import FINGERPRINT_PARAMETER, JOB_EXAMPLE, REQUEST_EXAMPLES
+from modelpool_api.routes.examples import (
+    FINGERPRINT_PARAMETER,
+    JOB_EXAMPLE,
+    JOB_LINKS,
+    KEY_OR_NOTHING,
+    REQUEST_EXAMPLES,
+)
 from modelpool_api.routes.process import Asker, Counted, Process, Root
-from modelpool_api.schemas import JobView
+from modelpool_api.schemas import JobBody, JobView
 from modelpool_api.views import job_view
 
 router = APIRouter(tags=["jobs"])
@@ -28,7 +34,28 @@ WaitQuery = Annotated[
 ]
 _JSON = {"application/json": {"example": JOB_EXAMPLE}}
 _HEADERS = {"Cache-Control": "no-store"}
+_LOCATION = {"Location": {"schema": {"type": "string"}, "description": "The job's address."}}
+
+
+def _form() -> dict[str, Any]:
+    """The same fields as ``JobBody``, each as text, and the image as a file."""
+    fields = JobBody.model_json_schema(ref_template="#/components/schemas/{model}")["properties"]
+    for field in fields.values():
+        given = [kind for kind in field.pop("anyOf", []) if kind != {"type": "null"}]
+        field |= given[0] if len(given) == 1 else {"anyOf": given} if given else {}
+        field.pop("default", None)
+    fields["image"] = {"type": "string", "format": "binary"}
+    return {
+        "type": "object",
+        "required": ["model"],
+        "description": "The same fields as text, and the image as a file.",
+        "properties": fields,
+        "additionalProperties": False,
+    }
+
+
 _BODY: dict[str, Any] = {
+    "security": KEY_OR_NOTHING,
     "requestBody": {
         "required": True,
         "content": {
@@ -37,17 +64,7 @@ _BODY: dict[str, Any] = {
                 "examples": REQUEST_EXAMPLES,
             },
             "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["model"],
-                    "description": "The same fields as text, and the image as a file.",
-                    "properties": {
-                        "model": {"type": "string"},
-                        "prompt": {"type": "string"},
-                        "image": {"type": "string", "format": "binary"},
-                    },
-                    "additionalProperties": {"type": "string"},
-                }
+                "schema": _form(),
             },
         },
     },
@@ -76,8 +93,19 @@ _BODY: dict[str, Any] = {
     status_code=202,
     response_model=JobView,
     responses={
-        200: {"description": "The job has ended already.", "model": JobView, "content": _JSON},
-        202: {"description": "The job waits or runs; `Location` is its address.", "content": _JSON},
+        200: {
+            "description": "The job has ended already.",
+            "model": JobView,
+            "content": _JSON,
+            "links": JOB_LINKS,
+            "headers": _LOCATION,
+        },
+        202: {
+            "description": "The job waits or runs; `Location` is its address.",
+            "content": _JSON,
+            "links": JOB_LINKS,
+            "headers": _LOCATION,
+        },
         **responses(400, 401, 404, 413, 422, 429, 503),
     },
     openapi_extra=_BODY,

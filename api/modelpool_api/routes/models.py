@@ -17,7 +17,15 @@ _HEADERS = {"Cache-Control": "no-store"}
 Name = Annotated[str, Path(max_length=200, examples=["sdxl"])]
 
 
-@router.get("/v1/models", summary="List the models", response_model=ModelList, responses=responses(503))
+_FIRST = {"model": {"operationId": "models_model", "parameters": {"name": "$response.body#/data/0/id"}}}
+
+
+@router.get(
+    "/v1/models",
+    summary="List the models",
+    response_model=ModelList,
+    responses={200: {"description": "The models.", "links": _FIRST}, **responses(503)},
+)
 async def models(context: Process) -> Response:
     """Every model of every pool with its state now, in OpenAI's list shape with more fields."""
     pools = context.pools.all()

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from modelpool_api.problems import responses
 from modelpool_api.quota.ceilings import allowance
-from modelpool_api.routes.examples import FINGERPRINT_PARAMETER, QUOTA_EXAMPLE
+from modelpool_api.routes.examples import FINGERPRINT_PARAMETER, KEY_OR_NOTHING, QUOTA_EXAMPLE
 from modelpool_api.routes.process import Asker, Process
 from modelpool_api.schemas import QuotaView
 from modelpool_api.views import rfc3339
@@ -23,7 +23,7 @@ router = APIRouter(tags=["quota"])
         200: {"description": "The allowance.", "content": {"application/json": {"example": QUOTA_EXAMPLE}}},
         **responses(401, 503),
     },
-    openapi_extra={"parameters": [FINGERPRINT_PARAMETER]},
+    openapi_extra={"parameters": [FINGERPRINT_PARAMETER], "security": KEY_OR_NOTHING},
 )
 async def quota(context: Process, subject: Asker) -> Response:
     """Units left until midnight UTC, under the ceiling that has the least left. Asking costs nothing."""

@@ -24,6 +24,20 @@ from modelpool_api.waiting import Update
 router = APIRouter(tags=["jobs"])
 
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_EVENT = {
+    "type": "object",
+    "description": "One event.",
+    "required": ["data"],
+    "properties": {
+        "event": {"enum": ["job", "progress"]},
+        "id": {"type": "string", "description": "The job's `seq`."},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/JobView"},
+        },
+    },
+}
 GOING_AWAY = 1001
 """WebSocket close code: the server ends, connect again."""
 
@@ -36,7 +50,7 @@ GOING_AWAY = 1001
         200: {
             "description": "`event: job` at every change, `event: progress` while it runs; the data is the job as JSON. "
             "The stream ends with the job.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": _EVENT}},
         },
         204: {"description": "`Last-Event-ID` has seen the end: there is nothing more to come."},
         **responses(404, 422, 503),
