@@ -25,6 +25,22 @@ MATRIX: dict[str, Values] = {
     "s3 in a secret": {"store": {"kind": "s3", "s3": {"existingSecret": {"name": "bucket", "key": "url"}}}},
     "shared volume": {"store": {"kind": "volume", "volume": {"existingClaim": "results"}}},
     "some namespaces": {"operator": {"namespaces": ["art", "film"]}},
+    "edge": {"edge": {"enabled": True, "podNetworks": ["10.244.0.0/16"]}},
+    "edge behind a load balancer": {
+        "edge": {
+            "enabled": True,
+            "podNetworks": ["10.244.0.0/16", "fd00:10:244::/56"],
+            "trustedProxies": ["192.0.2.0/24"],
+            "service": {"type": "LoadBalancer", "externalTrafficPolicy": "Cluster", "annotations": {"internal": "no"}},
+            "nodeSelector": {"pool": "front"},
+        },
+        "api": {
+            "admission": {
+                "identity": {"trustedProxies": ["10.9.0.0/16"], "cookie": {"name": "visitor"}},
+                "cors": {"allowedOrigins": ["https://gallery.example"]},
+            }
+        },
+    },
     "definition installed by others": {"crds": {"install": False}},
     "everything said": {
         "images": {

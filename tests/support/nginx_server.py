@@ -1,11 +1,13 @@
-"""A real nginx as a child process of the tests, with the configuration of the chart's result store."""
+"""A real nginx as a child process of the tests, with the configurations that the chart brings: result store and edge."""
 
 import os
 import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 import httpx
 
@@ -30,31 +32,29 @@ def debian_nginx() -> Path:
     return Path(found)
 
 
-class NginxStore:
-    """The chart's result store on a loopback port of its own; as root it runs as nobody, like in a container."""
+class Nginx:
+    """nginx on a loopback port of its own; as root it runs as nobody, like in a container."""
 
-    def __init__(self, program: Path) -> None:
+    def __init__(self, program: Path, configuration: str) -> None:
         self._program = program
+        self._configuration = configuration
         self._folder = Path(tempfile.mkdtemp(prefix="modelpool-nginx-"))
-        self.volume = self._folder / "volume"
-        """What is a persistent volume in a cluster."""
-        self._port = unused_port()
+        self.port = unused_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        """For ``open_store``."""
-        return f"http://127.0.0.1:{self._port}"
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        scratch = self._folder / "tmp"
-        for folder in (self._folder, self.volume, scratch):
+        for folder in (self._folder, *self._folders()):
             folder.mkdir(exist_ok=True)
             if os.geteuid() == 0:
                 os.chown(folder, NOBODY, NOBODY)
         config = self._folder / "nginx.conf"
-        config.write_text(self._configuration(scratch))
+        config.write_text(self._placed())
         # A test run that is killed takes the server with it. The master ends its workers on SIGTERM, and only then.
         tied = ["setpriv", "--pdeathsig", "TERM"]
         if os.geteuid() == 0:
@@ -80,16 +80,7 @@ class NginxStore:
         """What the server has said so far."""
         return (self._folder / "nginx.log").read_text(errors="replace")
 
-    def empty(self) -> None:
-        """Remove all that was stored."""
-        for folder in ("results", "inputs"):
-            shutil.rmtree(self.volume / folder, ignore_errors=True)
-
-    def expire(self) -> None:
-        """One round of the script that runs beside the server in a cluster."""
-        subprocess.run(["sh", STORE_FILES / "store-expire.sh", self.volume, "0"], check=True)
-
-    def __enter__(self) -> "NginxStore":
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -97,17 +88,25 @@ class NginxStore:
         self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _configuration(self, scratch: Path) -> str:
-        """The chart's file, with this server's port and folders in the places of the container's."""
-        text = (STORE_FILES / "store.nginx.conf").read_text()
-        for there, here in (
-            (r"listen 8080;", f"listen 127.0.0.1:{self._port};"),
-            (r"(?<= )/tmp/", f"{scratch}/"),
-            (r"/var/lib/modelpool-store", str(self.volume)),
-        ):
+    @property
+    def scratch(self) -> Path:
+        """What is /tmp in a container."""
+        return self._folder / "tmp"
+
+    def _folders(self) -> tuple[Path, ...]:
+        """What it may write to."""
+        return (self.scratch,)
+
+    def _places(self) -> Mapping[str, str]:
+        """Patterns of what the configuration says of a container, and what stands there instead."""
+        raise NotImplementedError
+
+    def _placed(self) -> str:
+        text = self._configuration
+        for there, here in {r"(?<= )/tmp/": f"{self.scratch}/", **self._places()}.items():
             text, changes = re.subn(there, here, text)
             if not changes:
-                raise RuntimeError(f"the chart's configuration of the store has no {there} any more")
+                raise RuntimeError(f"the chart's configuration has no {there} any more")
         return text
 
     def _answers(self) -> bool:
@@ -117,3 +116,30 @@ class NginxStore:
             return httpx.get(f"{self.url}/healthz", timeout=1).status_code == httpx.codes.OK
         except httpx.TransportError:
             return False
+
+
+class NginxStore(Nginx):
+    """The chart's result store."""
+
+    def __init__(self, program: Path) -> None:
+        super().__init__(program, (STORE_FILES / "store.nginx.conf").read_text())
+        self.volume = self._folder / "volume"
+        """What is a persistent volume in a cluster."""
+
+    def empty(self) -> None:
+        """Remove all that was stored."""
+        for folder in ("results", "inputs"):
+            shutil.rmtree(self.volume / folder, ignore_errors=True)
+
+    def expire(self) -> None:
+        """One round of the script that runs beside the server in a cluster."""
+        subprocess.run(["sh", STORE_FILES / "store-expire.sh", self.volume, "0"], check=True)
+
+    def _folders(self) -> tuple[Path, ...]:
+        return (self.scratch, self.volume)
+
+    def _places(self) -> Mapping[str, str]:
+        return {
+            r"listen 8080;": f"listen 127.0.0.1:{self.port};",
+            r"/var/lib/modelpool-store": str(self.volume),
+        }

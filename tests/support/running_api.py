@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
 import uvicorn
 from redis.asyncio import Redis
+from starlette.types import ASGIApp
 
 from modelpool.board import Board
 from modelpool.documents import Catalog, CatalogModel, CatalogSlot, Heartbeat, MeasuredModel, Stat
@@ -130,10 +131,12 @@ async def published(redis_url: str) -> AsyncIterator[tuple[Redis, Board]]:
 
 
 @asynccontextmanager
-async def served_api(settings: Settings) -> AsyncIterator[tuple[Context, httpx.AsyncClient]]:
-    """The application behind a real uvicorn on a loopback port."""
+async def served_api(
+    settings: Settings, around: Callable[[ASGIApp], ASGIApp] = lambda app: app
+) -> AsyncIterator[tuple[Context, httpx.AsyncClient]]:
+    """The application behind a real uvicorn on a loopback port; ``around`` may wrap it."""
     context = open_context(settings)
-    config = uvicorn.Config(create_app(context), port=settings.port, log_config=None, proxy_headers=False)
+    config = uvicorn.Config(around(create_app(context)), port=settings.port, log_config=None, proxy_headers=False)
     server = uvicorn.Server(config)
     async with AsyncExitStack() as stack:
         task = asyncio.create_task(server.serve())

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from modelpool.errors import InvalidInput
+from modelpool.errors import InvalidInput, ResultNotFound
 from modelpool.store.keys import content_type
 from modelpool.store.sweep import RESULT_LIFE_MS
 from modelpool_api.byte_ranges import Unsatisfiable, matches, parse_range
@@ -55,11 +55,14 @@ async def result(
     else:
         found, data = await context.store.fetch(key)
     etag = f'"{found.etag}"'
-    age_ms = max(0, context.now_ms() - found.modified_at)
+    left = (RESULT_LIFE_MS - max(0, context.now_ms() - found.modified_at)) // 1000
+    # Swept or not: a cache that asked again and heard "unchanged, for 0 s" would keep it for another life.
+    if left < 1:
+        raise ResultNotFound("there is no such file any more: results live 24 hours")
     kind = "attachment" if download else "inline"
     headers = {
         "ETag": etag,
-        "Cache-Control": f"public, max-age={max(0, RESULT_LIFE_MS - age_ms) // 1000}, immutable",
+        "Cache-Control": f"public, max-age={left}, immutable",
         "Content-Disposition": f'{kind}; filename="{name}"',
         "Accept-Ranges": "bytes",
         "X-Content-Type-Options": "nosniff",

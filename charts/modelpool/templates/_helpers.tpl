@@ -116,6 +116,34 @@ storageClassName: {{ . }}
 resources: {requests: {storage: {{ .size }}}}
 {{- end }}
 
+{{/* The admission document as the API reads it: with the edge in front, its pods' networks are proxies to be believed. */}}
+{{- define "modelpool.admission" -}}
+{{- $admission := deepCopy .Values.api.admission -}}
+{{- if .Values.edge.enabled -}}
+{{- $identity := $admission.identity | default dict -}}
+{{- $proxies := concat ($identity.trustedProxies | default list) .Values.edge.podNetworks | uniq -}}
+{{- $_ := set $admission "identity" (merge (dict "trustedProxies" $proxies) $identity) -}}
+{{- end -}}
+{{- toYaml $admission -}}
+{{- end }}
+
+{{/* nginx's answer in the form of the API's own problems: dict of status, code, title and detail. */}}
+{{- define "modelpool.edgeProblem" -}}
+{{- $kind := ternary "server_error" (ternary "rate_limit_error" "invalid_request_error" (eq .status 429)) (ge .status 500) -}}
+{{- $ours := printf "https://modelpool.dev/problems/%s" .code -}}
+{{- $type := ternary "https://iana.org/assignments/http-problem-types#quota-exceeded" $ours (eq .status 429) -}}
+internal;
+default_type application/problem+json;
+add_header X-Request-Id $edge_request_id always;
+add_header Cache-Control no-store always;
+add_header X-Content-Type-Options nosniff always;
+add_header Referrer-Policy no-referrer always;
+add_header X-Frame-Options DENY always;
+add_header Content-Security-Policy "default-src 'none'; frame-ancestors 'none'" always;
+{{- $error := dict "message" .detail "type" $kind "code" .code "param" nil }}
+return {{ .status }} '{{ dict "type" $type "title" .title "status" .status "detail" .detail "instance" "$edge_instance" "error" $error | toJson }}';
+{{- end }}
+
 {{/* Refuse at once what the schema cannot say. */}}
 {{- define "modelpool.check" -}}
 {{- with .Values.redis -}}
@@ -135,6 +163,22 @@ resources: {requests: {storage: {{ .size }}}}
 {{- end -}}
 {{- if and (eq .kind "volume") (not .volume.existingClaim) -}}
 {{- fail "store: kind volume needs store.volume.existingClaim, a claim that several nodes may write (ReadWriteMany)" -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.edge.enabled -}}
+{{- if not .Values.edge.podNetworks -}}
+{{- fail "edge: set edge.podNetworks to the networks of pods' addresses, such as [10.244.0.0/16], so that the API believes what the edge says of its clients; `kubectl get nodes -o jsonpath='{.items[*].spec.podCIDRs}'` lists them in many clusters" -}}
+{{- end -}}
+{{- $limits := .Values.edge.limits -}}
+{{- $plans := .Values.api.admission.plans | default (dict "paid" (dict "burst" (dict "perSecond" 10 "burst" 50))) -}}
+{{- range $name, $plan := $plans -}}
+{{- $burst := $plan.burst | default dict -}}
+{{- range $part := list "key" "everything" -}}
+{{- $limit := get $limits $part -}}
+{{- if or (lt (float64 $limit.perSecond) (float64 ($burst.perSecond | default 2))) (lt (int $limit.burst) (int ($burst.burst | default 5))) -}}
+{{- fail (printf "edge: the plan %s of api.admission may take more at one moment than edge.limits.%s lets through; raise perSecond and burst there" $name $part) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end }}

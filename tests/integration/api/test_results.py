@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
+from pathlib import Path
+
 import pytest
 
 from modelpool.store.sweep import RESULT_LIFE_MS
@@ -46,6 +50,19 @@ async def test_a_result_says_everything_that_a_cache_needs(api: Api, picture: st
     assert (public, immutable) == ("public", "immutable")
     seconds = int(max_age.removeprefix("max-age="))
     assert RESULT_LIFE_MS / 1000 - 60 < seconds <= RESULT_LIFE_MS / 1000
+
+
+async def test_a_result_is_gone_when_its_life_is_over_even_if_nobody_has_swept(
+    api: Api, picture: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "store" / picture.removeprefix("/v1/")
+    for seconds, status in ((60, 200), (-60, 404)):
+        born = time.time() - RESULT_LIFE_MS / 1000 + seconds
+        os.utime(file, (born, born))
+        for method, headers in (("GET", {}), ("HEAD", {}), ("GET", {"If-None-Match": "*"})):
+            answer = await api.http.request(method, picture, headers=headers)
+            assert (answer.status_code == 404) is (status == 404)
+    assert (await api.http.get(picture)).json()["error"]["code"] == "result_not_found"
 
 
 async def test_a_result_can_be_saved(api: Api, picture: str) -> None:

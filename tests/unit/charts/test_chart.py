@@ -15,6 +15,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from modelpool_api.policy import parse_policy
 from support.chart import CHART, MATRIX, SCHEMA, VALUES, Values, notes, pod_specs, rendered
 
 ROOT = CHART.parents[1]
@@ -188,6 +189,58 @@ def test_parts_that_others_provide_are_left_out() -> None:
     assert not any("PersistentVolumeClaim" in name for name in kinds_and_names(MATRIX["without volumes"]))
 
 
+def trusted(values: Values) -> list[str]:
+    """The networks that the API believes, as it reads its document."""
+    document = one(rendered(values), "ConfigMap", "demo-api")["data"]["admission.yaml"]
+    return [str(network) for network in parse_policy(yaml.safe_load(document)).identity.trusted_proxies]
+
+
+def test_the_edge_is_there_for_who_asks_for_it_and_the_api_believes_it() -> None:
+    assert not any("edge" in name for name in kinds_and_names({}))
+    assert trusted({}) == []
+    assert {name for name in kinds_and_names(MATRIX["edge"]) if "edge" in name} == {
+        "ConfigMap/demo-edge",
+        "Service/demo-edge",
+        "Deployment/demo-edge",
+    }
+    assert trusted(MATRIX["edge"]) == ["10.244.0.0/16"]
+    far = MATRIX["edge behind a load balancer"]
+    assert trusted(far) == ["10.9.0.0/16", "10.244.0.0/16", "fd00:10:244::/56"]
+    document = yaml.safe_load(one(rendered(far), "ConfigMap", "demo-api")["data"]["admission.yaml"])
+    assert document["identity"]["cookie"] == {"name": "visitor"}
+
+
+def test_what_changes_the_edge_or_whom_the_api_believes_starts_its_pods_anew() -> None:
+    def checksums(values: Values) -> tuple[str, str]:
+        api, edge = (
+            one(rendered(values), "Deployment", f"demo-{part}")["spec"]["template"]["metadata"]["annotations"]
+            for part in ("api", "edge")
+        )
+        return api["checksum/admission"], edge["checksum/configuration"]
+
+    usual = {"enabled": True, "podNetworks": ["10.244.0.0/16"]}
+    before = checksums({"edge": usual})
+    assert checksums({"edge": {**usual, "cacheSize": "2g"}})[0] == before[0]
+    assert checksums({"edge": {**usual, "cacheSize": "2g"}})[1] != before[1]
+    assert checksums({"edge": {**usual, "podNetworks": ["10.0.0.0/8"]}})[0] != before[0]
+
+
+def test_clients_of_the_edge_keep_their_addresses_and_stay_with_one_pod() -> None:
+    alone = one(rendered(MATRIX["edge"]), "Service", "demo-edge")["spec"]
+    assert (alone["type"], alone["sessionAffinity"]) == ("ClusterIP", "ClientIP")
+    assert "externalTrafficPolicy" not in alone
+    usual = {"edge": {**MATRIX["edge"]["edge"], "service": {"type": "NodePort"}}}
+    assert one(rendered(usual), "Service", "demo-edge")["spec"]["externalTrafficPolicy"] == "Local"
+    # All clients of one balancer have its address: they are spread.
+    far = one(rendered(MATRIX["edge behind a load balancer"]), "Service", "demo-edge")["spec"]
+    assert (far["externalTrafficPolicy"], far.get("sessionAffinity")) == ("Cluster", None)
+
+
+def test_the_notes_say_where_the_public_comes_in() -> None:
+    assert "service/demo-edge" in notes(MATRIX["edge"])
+    assert "edge" not in notes({})
+
+
 def test_rights_are_in_the_whole_cluster_or_in_named_namespaces() -> None:
     assert {name for name in kinds_and_names({}) if "Role" in name} == {
         "ClusterRole/prod-demo-operator",
@@ -263,6 +316,11 @@ def test_every_value_is_in_the_schema_and_the_other_way_round() -> None:
                 assert inner["description"].endswith("."), (*place, name)
 
 
+def edge_values(**changes: Any) -> Values:
+    """Values with an edge that differs from the usual one."""
+    return {"edge": {**MATRIX["edge"]["edge"], **changes}}
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -291,6 +349,21 @@ def test_every_value_is_in_the_schema_and_the_other_way_round() -> None:
         (
             {"redis": {"enabled": False, "url": "redis://cache:6379", "existingSecret": {"name": "cache"}}},
             "set redis.url or redis.existingSecret.name, not both",
+        ),
+        ({"edge": {"enabled": True}}, "edge: set edge.podNetworks"),
+        ({"edge": {"podNetworks": ["10.0.0.1"]}}, "pattern"),
+        ({"edge": {"limits": {"generation": {"perSecond": 0.5}}}}, "integer"),
+        ({"edge": {"limits": {"bodySize": "12Mi"}}}, "pattern"),
+        (
+            edge_values(limits={"key": {"perSecond": 5}}),
+            "the plan paid of api.admission may take more at one moment than edge.limits.key lets through",
+        ),
+        (
+            {
+                **edge_values(limits={"key": {"burst": 500}}),
+                "api": {"admission": {"plans": {"studio": {"lane": "paid", "perDay": 9, "burst": {"burst": 500}}}}},
+            },
+            "the plan studio of api.admission may take more at one moment than edge.limits.everything lets through",
         ),
         ({"store": {"kind": "s3"}}, "store: kind s3 needs store.s3.url"),
         ({"store": {"kind": "volume"}}, "store: kind volume needs store.volume.existingClaim"),
