@@ -23,7 +23,7 @@ from modelpool.resources.pool import PoolRef
 RECOUNT = 10_000
 """So many jobs are counted in one script; everybody else waits for it."""
 _PAGE = 500
-_SETS = ("line", "batch", "shape", "due", "followers")
+_SETS = ("line", "batch", "shape", "due", "followers", "flight")
 _ROUNDS = 1_000
 """How often a crowd of followers is moved on, a chunk at a time, before we give up."""
 _WALKS = 4
@@ -47,7 +47,6 @@ class Problem(StrEnum):
     ENTRY_ASTRAY = "entry astray"
     FLIGHT_TO_NOWHERE = "flight to nowhere"
     KEY_TO_NOWHERE = "key to nowhere"
-    REQUEST_OF_NOBODY = "request of nobody"
     NO_LIFE = "no life"
     COUNTER = "counter"
 
@@ -67,7 +66,6 @@ MEANINGS: dict[Problem, tuple[str, str]] = {
     Problem.ENTRY_ASTRAY: ("stands where its record says that it does not", "entry removed"),
     Problem.FLIGHT_TO_NOWHERE: ("identical jobs would follow a job that is not in flight", "removed"),
     Problem.KEY_TO_NOWHERE: ("an idempotency key that brings a job that is not there", "removed"),
-    Problem.REQUEST_OF_NOBODY: ("a request without a record", "removed"),
     Problem.NO_LIFE: ("a key that never expires", "given a life"),
     Problem.COUNTER: ("a count that disagrees with what stands in line and runs", "counted anew"),
 }
@@ -208,21 +206,27 @@ class _Walk:
         for kind in _SETS:
             for rest in sorted(self._sets[kind]):
                 place = self._prefix + (f"{kind}:{rest}" if rest else kind)
-                async for members in self._members(place):
+                async for members in self._members(kind, place):
                     self._report.entries += len(members)
                     if kind == "followers":
                         followers.update(member[TICKET_DIGITS:] for member in members)
                     for chunk in _chunks(members):
                         for problem, job in await self._ask("check_entries", self._flag, kind, place, *chunk):
-                            self._add(problem, job)
+                            self._add(problem, f"flight:{job}" if kind == "flight" else job)
         return followers
 
-    async def _members(self, place: str) -> AsyncIterator[list[str]]:
+    async def _members(self, kind: str, place: str) -> AsyncIterator[list[str]]:
         cursor = 0
+        members: list[str]
         while True:
             with unavailable():
-                cursor, rows = await self._client.zscan(place, cursor, count=_PAGE)
-            yield [str(member) for member, _ in rows]
+                if kind == "flight":
+                    cursor, flights = await self._client.hscan(place, cursor, count=_PAGE)
+                    members = [str(name) for name in flights]
+                else:
+                    cursor, rows = await self._client.zscan(place, cursor, count=_PAGE)
+                    members = [str(member) for member, _ in rows]
+            yield members
             if not cursor:
                 return
 

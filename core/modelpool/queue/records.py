@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 
 from modelpool.jobs import (
@@ -17,7 +18,6 @@ from modelpool.jobs import (
     NewJob,
 )
 from modelpool.queue.port import Batch, ClaimedJob, ModelDepth
-from modelpool.queue.rules import line_of
 
 _CLAIMED_FIELDS = 9
 
@@ -27,19 +27,28 @@ def short_hash(text: str) -> str:
     return urlsafe_b64encode(blake2b(text.encode(), digest_size=10).digest()).decode().rstrip("=")
 
 
-def fields_of(job: NewJob) -> list[str | int]:
+@lru_cache(maxsize=1024)
+def _short_key(text: str) -> str:
+    """Of a shape or parameter key: few different ones are in use at one time."""
+    return short_hash(text)
+
+
+def short_keys(request: JobRequest) -> tuple[str, str]:
+    """Who may share a forward pass with it when parameters are mixed, and who when they are not."""
+    shape = request.shape_key()
+    return _short_key(shape), _short_key(f"{shape}\n{request.parameter_key()}")
+
+
+def fields_of(job: NewJob, key: str) -> list[str]:
     """What the scripts need of a new job: fields and values in turn. Floats keep all their digits."""
-    shape = job.request.shape_key()
-    fields: list[str | int] = [
+    fields = [
         "lane", job.lane.value,
-        "line", line_of(job.lane),
         "subject", job.subject,
         "model", job.request.model,
         "work", format(job.work, ".17g"),
-        "price", job.price,
+        "price", str(job.price),
         "digest", job.digest,
-        "shape", short_hash(shape),
-        "key", short_hash(f"{shape}\n{job.request.parameter_key()}"),
+        "key", key,
     ]  # fmt: skip
     if job.charge_id is not None:
         fields += ["charge", job.charge_id]
@@ -81,7 +90,7 @@ def new_record(
     )
 
 
-def read_record(job: str, pool: str, body: str, leader: str | None, flat: Sequence[str]) -> JobRecord:
+def read_record(job: str, pool: str, leader: str | None, flat: Sequence[str]) -> JobRecord:
     """A record from its hash. An empty value means none: Redis hashes know no null."""
     fields = dict(pairs(flat))
     result, error, failures = fields.get("result"), fields.get("error"), fields.get("failures")
@@ -92,7 +101,7 @@ def read_record(job: str, pool: str, body: str, leader: str | None, flat: Sequen
         lane=Lane(fields["lane"]),
         state=JobState(fields["state"]),
         model=fields["model"],
-        request=JobRequest.model_validate_json(body),
+        request=JobRequest.model_validate_json(fields["body"]),
         work=float(fields["work"]),
         price=int(fields["price"]),
         charge_id=fields.get("charge"),

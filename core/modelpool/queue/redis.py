@@ -14,7 +14,16 @@ from modelpool.jobs import JobError, JobEvent, JobRecord, JobResult, JobState, N
 from modelpool.queue.connection import unavailable
 from modelpool.queue.events import listen
 from modelpool.queue.port import Batch, Enqueued, FailureKind, HotModel, ModelDepth, Outcome, Renewal
-from modelpool.queue.records import fields_of, new_record, pairs, read_batch, read_depth, read_record, short_hash
+from modelpool.queue.records import (
+    fields_of,
+    new_record,
+    pairs,
+    read_batch,
+    read_depth,
+    read_record,
+    short_hash,
+    short_keys,
+)
 from modelpool.queue.running import ScriptRunner
 from modelpool.resources.pool import PoolRef
 
@@ -32,6 +41,7 @@ class RedisQueue:
 
     async def enqueue(self, job: NewJob) -> Enqueued:
         """Idempotency key, then cache, then an identical job in flight, then the queue; one atomic step."""
+        shape, key = short_keys(job.request)
         outcome, owner, *rest = await self._run(
             "enqueue",
             job.id,
@@ -40,7 +50,8 @@ class RedisQueue:
             job.fingerprint or "",
             int(job.use_cache),
             job.deadline_ms,
-            *fields_of(job),
+            shape,
+            *fields_of(job, key),
         )
         pool = str(self._pool)
         match outcome:
@@ -137,8 +148,8 @@ class RedisQueue:
         answer = await self._run("get", job)
         if answer is None:
             raise _not_found(job)
-        body, leader, *flat = answer
-        return read_record(job, str(self._pool), body, leader, flat)
+        leader, *flat = answer
+        return read_record(job, str(self._pool), leader, flat)
 
     async def position(self, job: str) -> int | None:
         """How many jobs will start before this one; None when it is not waiting."""

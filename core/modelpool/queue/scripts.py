@@ -28,9 +28,15 @@ CHUNK = 64
 """The most jobs that one script looks after besides its own."""
 TICKET_DIGITS = 10
 """Hexadecimal, zero-padded, so that tickets sort as text."""
+FLIGHT_DIGITS = 3
+"""So many digits of a digest name the hash that its flight is in: 4,096 hashes, compact up to two million jobs."""
+_SLICE = 63
+"""Redis keeps a hash compact while no value is longer than 64 bytes; up to 63, an entry costs two."""
+_SLICES = 100
+"""The most slices of one value; what is longer has longer ones."""
 
 KINDS = (
-    "job", "body", "line", "batch", "shape", "due", "flight", "followers", "debt", "tally", "idempotency", "cache", "lease",
+    "job", "line", "batch", "shape", "due", "flight", "followers", "debt", "tally", "idempotency", "cache", "lease",
     "demand", "refunds",
 )  # fmt: skip
 """What a key of the queue's own begins with, after the pool's prefix."""
@@ -49,6 +55,9 @@ _CONSTANTS: dict[str, int | str] = {
     "CHUNK": CHUNK,
     "KINDS": "{" + ",".join(f"{kind}=true" for kind in KINDS) + "}",
     "TICKET_DIGITS": TICKET_DIGITS,
+    "FLIGHT_DIGITS": FLIGHT_DIGITS,
+    "SLICE": _SLICE,
+    "SLICES": _SLICES,
     "WORKER_LOST": f"[[{WORKER_LOST.to_json()}]]",
     "EXPIRED": f"[[{EXPIRED.to_json()}]]",
     "REQUEST_LOST": f"[[{REQUEST_LOST.to_json()}]]",

@@ -11,7 +11,8 @@ from modelpool.queue import check as check_module
 from modelpool.queue.check import MEANINGS, Finding, Problem, QueueCheck
 from modelpool.queue.port import HotModel
 from modelpool.queue.redis import RedisQueue
-from modelpool.queue.scripts import TICKET_DIGITS
+from modelpool.queue.rules import line_of
+from modelpool.queue.scripts import FLIGHT_DIGITS, TICKET_DIGITS
 from support.queues import POOL, Clock, Worker, new_job, new_result
 
 CRASH = JobError(code="x", message="y")
@@ -58,8 +59,12 @@ class Stage:
     async def field(self, job: str, name: str) -> str:
         return str(await self.client.hget(self.key("job", job), name))
 
+    def flight(self, digest: str) -> tuple[str, str]:
+        """The hash that the flight of a digest is in, and its name there."""
+        return self.key("flight", digest[:FLIGHT_DIGITS]), digest[FLIGHT_DIGITS:32]
+
     async def place(self, job: str, kind: str) -> str:
-        line = await self.field(job, "line")
+        line = line_of(self.jobs[job].lane)
         rest = {"line": "model", "batch": "key", "shape": "shape"}[kind]
         return self.key(kind, line, await self.field(job, rest))
 
@@ -143,7 +148,8 @@ class TestQueuedJobs:
         await stage.everything_ends()
 
     async def test_without_its_request_it_is_refunded_and_removed(self, stage: Stage) -> None:
-        await stage.client.delete(stage.key("body", "waiting"), stage.key("body", "done0"))
+        for name in ("waiting", "done0"):
+            await stage.client.hdel(stage.key("job", name), "body")
         found = {(f.problem, f.what) for f in await stage.found(repair=True)}
         assert {(Problem.NO_REQUEST, "waiting"), (Problem.NO_REQUEST, "done0")} <= found
         assert await stage.found() == []
@@ -189,7 +195,7 @@ class TestRunningJobs:
 
 class TestFollowers:
     async def test_whose_leader_has_gone_get_a_new_one(self, stage: Stage) -> None:
-        await stage.client.delete(stage.key("job", "leader"), stage.key("body", "leader"))
+        await stage.client.delete(stage.key("job", "leader"))
         found = {(f.problem, f.what) for f in await stage.found(repair=True)}
         assert {(Problem.LEADER_GONE, "leader"), (Problem.ENTRY_OF_NOBODY, "leader")} <= found
         assert await stage.found() == []
@@ -213,11 +219,11 @@ class TestFollowers:
         assert await stage.found() == []
 
     async def test_whose_leader_is_not_known_as_one(self, stage: Stage) -> None:
-        await stage.client.delete(stage.key("flight", SAME[:32]))
+        await stage.client.hdel(*stage.flight(SAME))
         await stage.mended((Problem.LEADER_GONE, "leader"))
 
     async def test_whose_place_another_leads_move_there(self, stage: Stage) -> None:
-        await stage.client.delete(stage.key("flight", SAME[:32]))
+        await stage.client.hdel(*stage.flight(SAME))
         await stage.put("other", "sdxl", digest=SAME)
         await stage.mended((Problem.LEADER_GONE, "leader"))
         assert (await stage.queue.get("third")).state is JobState.SUCCEEDED
@@ -228,7 +234,8 @@ class TestFollowers:
 
     async def test_that_stand_nowhere_and_have_no_leader_wait_themselves(self, stage: Stage) -> None:
         await stage.queue.cancel("follower")
-        await stage.client.delete(stage.key("followers", "free", "leader"), stage.key("flight", SAME[:32]))
+        await stage.client.delete(stage.key("followers", "free", "leader"))
+        await stage.client.hdel(*stage.flight(SAME))
         await stage.mended((Problem.FOLLOWS_NOBODY, "third"))
 
     async def test_of_a_leader_that_is_being_settled_are_no_finding(self, stage: Stage) -> None:
@@ -243,7 +250,7 @@ class TestFollowers:
     async def test_a_large_crowd_moves_to_its_leader(self, stage: Stage) -> None:
         for n in range(150):
             await stage.put(f"crowd{n}", "sdxl", digest=SAME)
-        await stage.client.delete(stage.key("flight", SAME[:32]))
+        await stage.client.hdel(*stage.flight(SAME))
         await stage.put("other", "sdxl", digest=SAME)
         await stage.mended((Problem.LEADER_GONE, "leader"))
 
@@ -265,19 +272,19 @@ class TestEntries:
 
 class TestKeys:
     async def test_that_lead_to_jobs_that_are_not_there(self, stage: Stage) -> None:
-        await stage.client.set(stage.key("flight", "0" * 32), "ghost", ex=60)
-        await stage.client.set(stage.key("flight", "1" * 32), "done0", ex=60)
+        for digest, job in {"0" * 32: "ghost", "1" * 32: "done0"}.items():
+            flights, name = stage.flight(digest)
+            await stage.client.hset(flights, name, job)
+            await stage.client.expire(flights, 60)
         await stage.client.set(stage.key("idempotency", "ff"), "ghost f", ex=60)
-        await stage.client.set(stage.key("body", "ghost"), "{}", ex=60)
         await stage.mended(
             (Problem.FLIGHT_TO_NOWHERE, "flight:" + "0" * 32),
             (Problem.FLIGHT_TO_NOWHERE, "flight:" + "1" * 32),
             (Problem.KEY_TO_NOWHERE, "idempotency:ff"),
-            (Problem.REQUEST_OF_NOBODY, "body:ghost"),
         )
 
     async def test_without_a_life_get_one(self, stage: Stage) -> None:
-        names = ["job:waiting", "body:waiting", "due", "tally", "debt:free:ann", "line:free:flux"]
+        names = ["job:waiting", "due", f"flight:{SAME[:3]}", "tally", "debt:free:ann", "line:free:flux"]
         for name in names:
             await stage.client.persist(stage.key(name))
         await stage.mended(*[(Problem.NO_LIFE, name) for name in names])

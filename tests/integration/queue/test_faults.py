@@ -1,6 +1,8 @@
 """What the queue keeps when Redis, the network or a process does not."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from modelpool.queue.check import QueueCheck
 from modelpool.queue.connection import connect
 from modelpool.queue.port import HotModel, Outcome
 from modelpool.queue.redis import RedisQueue
+from modelpool.queue.scripts import FLIGHT_DIGITS
 from support import RedisProcess, wait_until
 from support.cutting_proxy import CuttingProxy
 from support.queues import POOL, Clock, Worker, new_job, new_result
@@ -124,7 +127,26 @@ async def test_every_key_dies_and_a_finished_pool_leaves_only_records(client: Re
     await assert_every_key_dies(client)
     keys: Any = await client.keys("*")
     left = {key.removeprefix(POOL.key("")).split(":")[0] for key in keys}
-    assert left == {"job", "body", "idempotency", "cache", "refunds", "tally", "demand", "debt", "lease"}
+    assert left == {"job", "idempotency", "cache", "refunds", "tally", "demand", "debt", "lease"}
+
+
+async def test_records_stay_compact_until_they_die(client: Redis, clock: Clock) -> None:
+    queue = RedisQueue(POOL, client, now=clock)
+    worker = Worker(queue, "flux")
+    record = POOL.key("job", (job := new_job(subject="user-1", trace="00-abc")).id)
+    flights = POOL.key("flight", job.digest[:FLIGHT_DIGITS])
+    await queue.enqueue(job)
+    crowd = [new_job(digest=job.digest[:FLIGHT_DIGITS] + sha256(b"%d" % n).hexdigest()[:61]) for n in range(250)]
+    await asyncio.gather(*map(queue.enqueue, crowd))
+    compact = {"listpack", "ziplist"}
+    assert {await client.object("encoding", key) for key in (record, flights)} <= compact
+    assert int(await client.memory_usage(record) or 0) < 1000
+    for _ in range(2):
+        batch = await worker.claim()
+        await queue.fail(batch.lease, job.id, JobError(code="x", message="a long message " * 20))
+    batch = await worker.claim()
+    assert await queue.finish(batch.lease, job.id, new_result(key="results/" + "k" * 80))
+    assert await client.object("encoding", record) in compact
 
 
 async def assert_every_key_dies(client: Redis) -> None:

@@ -28,6 +28,34 @@ async def test_a_new_job_is_queued_with_its_whole_record(queue: Queue, clock: Cl
     assert (record.enqueued_at, record.deadline) == (clock.now, clock.now + 3_600_000)
 
 
+@pytest.mark.parametrize("length", [0, 1, 60, 63, 64, 126, 5000, 300_000])
+async def test_a_request_of_any_length_and_alphabet_comes_back_whole(queue: Queue, worker: Worker, length: int) -> None:
+    job = new_job()
+    prompt = ("çß水🌊 12345678901234567890" * length)[:length]
+    job = job.model_copy(update={"request": job.request.model_copy(update={"prompt": prompt})})
+    await queue.enqueue(job)
+    assert (await queue.get(job.id)).request == job.request
+    assert (await worker.claim()).jobs[0].request == job.request
+
+
+async def test_long_errors_and_results_come_back_whole(queue: Queue, worker: Worker) -> None:
+    failing, finishing = new_job(), new_job()
+    crash = JobError(code="x", message="水 with a long word " * 40)
+    await queue.enqueue(failing)
+    for _ in range(3):
+        batch = await worker.claim()
+        await queue.fail(batch.lease, failing.id, crash)
+    record = await queue.get(failing.id)
+    assert [record.error, *(failure.error for failure in record.failures)] == [crash] * 3
+    await queue.enqueue(finishing)
+    batch = await worker.claim()
+    result = new_result(key="results/" + "水k" * 400)
+    await queue.finish(batch.lease, finishing.id, result)
+    assert (await queue.get(finishing.id)).result == result
+    assert (await queue.enqueue(again := new_job(digest=finishing.digest))).record.result == result
+    assert (await queue.get(again.id)).result == result
+
+
 async def test_an_unknown_job_is_not_found(queue: Queue) -> None:
     with pytest.raises(JobNotFound):
         await queue.get("nobody")

@@ -38,7 +38,7 @@ local function check_running(job)
 end
 
 local function check_following(job)
-  local leader = call('GET', flight(job))
+  local leader = leader_of(job)
   if leader and call('ZSCORE', key('followers', job.line, leader), member(job)) then return end
   found('follows nobody', job)
   if not adopt then return end
@@ -52,7 +52,7 @@ for i = 3, #ARGV do
   local job = read(ARGV[i])
   if job and not job.ticket and not job.finished then
     if found('record cut', job) then call('DEL', key('job', job.id)) end
-  elseif job and call('EXISTS', key('body', job.id)) == 0 then
+  elseif job and not job.body then
     if found('no request', job) then
       if not job.finished then conclude(job, 'failed', {error = REQUEST_LOST}) end
       if not has_followers(job.id) then call('DEL', key('job', job.id)) end -- nobody could read it

@@ -10,18 +10,12 @@ end
 for i = 3, #ARGV do
   local name = ARGV[i]
   local kind, rest = name:match('^([^:]*):?(.*)$')
-  if kind == 'flight' then
-    local id = call('GET', key(name))
-    local job = id and read(id)
-    if id and (not job or job.finished) and found('flight to nowhere', name) then call('DEL', key(name)) end
-  elseif kind == 'idempotency' then
+  if kind == 'idempotency' then
     local id = (call('GET', key(name)) or ''):match('^%S+')
     if id and call('EXISTS', key('job', id)) == 0 and found('key to nowhere', name) then call('DEL', key(name)) end
-  elseif kind == 'body' and call('EXISTS', key('job', rest)) == 0 and call('EXISTS', key(name)) == 1 then
-    if found('request of nobody', name) then call('DEL', key(name)) end
   end
   if call('PTTL', key(name)) == -1 and found('no life', name) and KINDS[kind] then
-    local job = (kind == 'job' or kind == 'body') and read(rest)
+    local job = kind == 'job' and read(rest)
     call('PEXPIRE', key(name), job and job.deadline and ttl_of(job) or RECORD_MS)
   end
 end

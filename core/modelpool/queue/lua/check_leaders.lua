@@ -27,7 +27,7 @@ for i = 3, #ARGV do
   local follower, leader = first_follower(id), read(id)
   local ended = leader and leader.finished
   local settling = ended and (leader.state == 'succeeded' or leader.state == 'failed')
-  local named = follower and call('GET', flight(follower))
+  local named = follower and leader_of(follower)
   local fine = (leader and not ended and named == id) or (settling and call('ZSCORE', key('due'), id))
   if follower and not fine then
     answer[#answer + 1], answer[#answer + 2] = 'leader gone', id
@@ -38,7 +38,7 @@ for i = 3, #ARGV do
     elseif other and not other.finished then
       move(id, other)
     elseif leader and not ended then
-      call('SET', flight(follower), id, 'PX', ttl_of(follower))
+      lead({id = id, digest = follower.digest}, ttl_of(follower))
     else
       promote({id = id, digest = follower.digest})
     end

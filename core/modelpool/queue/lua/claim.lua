@@ -5,29 +5,21 @@
 local lease, slot, lease_ms, mixes = unpack(ARGV, 2, 5)
 local answer = {now}
 
-local function put(jobs)
-  local bodies = {}
-  for i, job in ipairs(jobs) do bodies[i] = key('body', job.id) end
-  bodies = call('MGET', unpack(bodies))
-  for i, job in ipairs(jobs) do
-    for _, value in ipairs({job.id, bodies[i], job.lane, job.work, job.attempts, job.solo or '', job.enqueued,
-      job.deadline, job.trace or ''}) do
-      answer[#answer + 1] = value
-    end
+local function hand_out(job)
+  for _, value in ipairs({job.id, whole(job, 'body'), job.lane, job.work, job.attempts, job.solo or '', job.enqueued,
+    job.deadline, job.trace or ''}) do
+    answer[#answer + 1] = value
   end
 end
 
 -- The reply to this very claim was lost: answer again.
 local taken = call('GET', key('lease', lease))
 if taken then
-  local held = {}
   for id in taken:gmatch('%S+') do
     local job = read(id)
-    if job and job.state == 'running' and job.lease == lease then held[#held + 1] = job end
+    if job and job.state == 'running' and job.lease == lease then hand_out(job) end
   end
-  if not held[1] then return false end
-  put(held)
-  return answer
+  return #answer > 1 and answer
 end
 
 -- Nobody is handed a job whose time is over. After an outage that may be more than one script should do.
@@ -75,7 +67,7 @@ local batch = {head}
 local function fill()
   local room = first.room - head.work
   local kind, group = 'batch', head.key
-  if mixes == '1' and head.mixable == '1' then kind, group = 'shape', head.shape end
+  if mixes == '1' and head.shape then kind, group = 'shape', head.shape end
   for _, line in ipairs(first.line == 'paid' and LINES or {'free'}) do
     for _, name in ipairs(call('ZRANGE', key(kind, line, group), 0, first.cap - 1)) do
       local job = name ~= first.name and read(id_of(name))
@@ -95,8 +87,8 @@ local ids, due = {}, {}
 for i, job in ipairs(batch) do
   change(job, {state = 'running', lease = lease, slot = slot, started = now, company = #batch})
   ids[i], due[2 * i - 1], due[2 * i] = job.id, math.min(now + lease_ms, job.deadline), job.id
+  hand_out(job)
 end
-put(batch)
 call('ZADD', key('due'), unpack(due))
 -- V follows the heads only: a batch mate from far behind says nothing about how far the line has come.
 if first.tag > tonumber(call('HGET', key('tally'), first.line) or 0) then

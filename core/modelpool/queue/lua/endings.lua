@@ -13,7 +13,7 @@ local function promote(leader)
           local followers = key('followers', other, leader.id)
           if call('EXISTS', followers) == 1 then call('RENAME', followers, key('followers', other, heir.id)) end
         end
-        call('SET', flight(heir), heir.id, 'PX', ttl_of(heir))
+        lead(heir, ttl_of(heir))
         heir.tag = math.max(heir.tag, debt_of(heir))
         bill(heir)
         local follower = call('ZRANGE', key('followers', heir.line, heir.id), 0, 0, 'WITHSCORES')
@@ -23,7 +23,7 @@ local function promote(leader)
       end
     end
   end
-  call('DEL', flight(leader))
+  call('HDEL', flight(leader))
 end
 
 local function has_followers(id)
@@ -41,7 +41,7 @@ local function share(leader)
       left = left - 1
       if follower and follower.state == 'following' then
         call('ZREM', key('due'), follower.id)
-        change(follower, {state = leader.state, finished = now, result = leader.result, error = leader.error})
+        change(follower, {state = leader.state, finished = now, result = whole(leader, 'result'), error = whole(leader, 'error')})
         if leader.state == 'failed' then refund(follower) end
         moved = moved + 1
       end
@@ -55,32 +55,47 @@ local function share(leader)
   return moved
 end
 
--- End a job for good. Succeeded and failed are true of every identical job; a cancelled or expired leader only
--- hands over. The lease stays in the record: a repeated finish and a late renewal are answered from it.
--- The first write takes something away, so it is admitted, and all that follows, when Redis's memory is full.
-local function conclude(job, state, changes)
-  local was = job.state
-  call('ZREM', key('due'), job.id)
-  if was == 'queued' then leave({job}) end
-  if was == 'running' then count(job, 'running', -1) end
-  local leader = call('GET', flight(job))
+-- Jobs of one model run no more. Nobody looks after them until they stand in line or have ended.
+local function stop(jobs)
+  local ids = {}
+  for i, job in ipairs(jobs) do ids[i] = job.id end
+  call('ZREM', key('due'), unpack(ids))
+  count(jobs[1], 'running', -#jobs)
+end
+
+-- Write down how a job has ended, and see to whom its end concerns: succeeded and failed are true of every identical
+-- job; a cancelled or expired leader only hands over. The lease stays in the record: a repeated finish and a late
+-- renewal are answered from it.
+local function close(job, state, changes)
+  local was, leader = job.state, leader_of(job)
   if was == 'following' and leader then call('ZREM', key('followers', job.line, leader), member(job)) end
   changes.state, changes.finished = state, now
   change(job, changes)
   if state == 'failed' or state == 'expired' or (state == 'cancelled' and was ~= 'running') then refund(job) end
   if leader ~= job.id then return end
   if state == 'succeeded' or state == 'failed' then
-    call('DEL', flight(job))
-    if call('EXISTS', key('followers', 'paid', job.id), key('followers', 'free', job.id)) > 0 then share(job) end
+    call('HDEL', flight(job))
+    if has_followers(job.id) then share(job) end
   else
     promote(job)
   end
 end
 
+-- End a job for good.
+-- The first write takes something away, so it is admitted, and all that follows, when Redis's memory is full.
+local function conclude(job, state, changes)
+  if job.state == 'running' then
+    stop({job})
+  else
+    call('ZREM', key('due'), job.id)
+    if job.state == 'queued' then leave({job}) end
+  end
+  close(job, state, changes)
+end
+
 -- Back to its place in the line.
 local function requeue(job, changes)
-  call('ZREM', key('due'), job.id)
-  count(job, 'running', -1)
+  stop({job})
   changes.state, changes.lease, changes.slot, changes.started = 'queued', '', '', ''
   change(job, changes)
   enter(job)
@@ -93,7 +108,7 @@ local function retry(job, failure)
   if attempts >= MAX_ATTEMPTS then
     conclude(job, 'failed', {attempts = attempts, error = failure})
   else
-    local earlier = job.failures and job.failures .. '\n' or ''
+    local earlier = job.failures and whole(job, 'failures') .. '\n' or ''
     local failures = string.format('%s%d %s %s', earlier, now, job.slot, failure) -- at most one in company and two alone
     requeue(job, {attempts = attempts, solo = '1', failures = failures})
   end

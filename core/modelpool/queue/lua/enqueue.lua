@@ -1,8 +1,8 @@
 -- Idempotency key, then cache, then an identical job in flight, then the queue.
--- ARGV: id, body, idempotency key, fingerprint, use cache ('1'), life in ms, then fields and values of the record.
+-- ARGV: id, body, idempotency key, fingerprint, use cache ('1'), life in ms, shape, then fields and values of the record.
 -- Returns {'queued', id, now, position}, {'joined', id, now, position, leader}, {'cached', id, now, result},
 -- {'repeated', id} or {'conflict', id}.
-local id, body, idempotency, fingerprint, use_cache, life = unpack(ARGV, 2, 7)
+local id, body, idempotency, fingerprint, use_cache, life, shape = unpack(ARGV, 2, 8)
 
 if call('EXISTS', key('job', id)) == 1 then return {'repeated', id} end -- our own reply was lost
 if idempotency ~= '' then
@@ -13,36 +13,44 @@ if idempotency ~= '' then
   end
 end
 
-local job = {seq = 1, enqueued = now, deadline = now + life, attempts = 0}
-for i = 8, #ARGV, 2 do job[ARGV[i]] = ARGV[i + 1] end
+-- Numbers as text from here on: Redis would write each out anew in every call.
+local arrived, deadline = tostring(now), tostring(now + life)
+local job = {id = id, seq = '1', enqueued = arrived, deadline = deadline, attempts = '0'}
+for i = 9, #ARGV, 2 do job[ARGV[i]] = ARGV[i + 1] end
+job.line = line_of(job.lane)
 local ttl = ttl_of(job)
 
-local cached, leading = unpack(call('MGET', key('cache', job.digest), flight(job)))
-cached = use_cache == '1' and cached
-local leader = use_cache == '1' and not cached and leading and read(leading)
+local cached = use_cache == '1' and call('GET', key('cache', job.digest))
+local leading = not cached and leader_of(job)
+local leader = use_cache == '1' and leading and read(leading)
+if leader and leader.finished then leader = nil end
+local record = {'enqueued', arrived, 'deadline', deadline}
 if cached then
-  job.state, job.cached, job.result, job.finished = 'succeeded', '1', cached, now
+  job.state = 'succeeded'
+  put(record, 'cached', '1')
+  put(record, 'finished', arrived)
+  put(record, 'result', cached)
 else
   job.state = leader and 'following' or 'queued'
   job.ticket = string.format('%0' .. TICKET_DIGITS .. 'x', call('HINCRBY', key('tally'), 'ticket', 1))
   -- start = max(V, user_finish), where V is never ahead of the line that the job joins: that line may have stood
   -- still while others moved on, and a newcomer shall not wait for all of somebody's backlog.
   local reached, mixes = unpack(call('HMGET', key('tally'), job.line, 'mixes'))
-  if mixes then job.mixable = '1' end
+  if mixes then
+    job.shape = shape
+    put(record, 'shape', shape)
+  end
   reached = tonumber(reached or 0)
   local head = tonumber(call('ZRANGE', key('line', job.line, job.model), 0, 0, 'WITHSCORES')[2] or reached)
-  job.tag = math.max(debt_of(job), math.min(reached, head))
+  job.tag = string.format('%.17g', math.max(debt_of(job), math.min(reached, head)))
+  put(record, 'ticket', job.ticket)
+  put(record, 'tag', job.tag)
 end
-
-local fields, n = {}, 0
-for field, value in pairs(job) do
-  fields[n + 1], fields[n + 2] = field, value
-  n = n + 2
-end
-call('HSET', key('job', id), unpack(fields))
-job.id = id
+put(record, 'state', job.state)
+for i = 9, #ARGV do record[#record + 1] = ARGV[i] end
+put(record, 'body', body)
+call('HSET', key('job', id), unpack(record))
 call('PEXPIRE', key('job', id), ttl)
-call('SET', key('body', id), body, 'PX', ttl)
 if idempotency ~= '' then call('SET', key('idempotency', idempotency), id .. ' ' .. fingerprint, 'PX', ttl) end
 tell(job)
 if cached then return {'cached', id, now, cached} end
@@ -53,7 +61,7 @@ if leader then
 end
 
 -- Who wants no cache follows nobody, and leads only where nobody does.
-if use_cache == '1' or not leading then call('SET', flight(job), id, 'PX', ttl) end
+if use_cache == '1' or not leading then lead(job, ttl) end
 bill(job)
 enter(job)
 demand(job.model)

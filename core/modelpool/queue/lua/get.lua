@@ -1,5 +1,11 @@
--- The record: {body, leader, field, value, …}, or nil. ARGV: id.
+-- The record: {leader, field, value, …}, or nil. ARGV: id.
 local job = read(ARGV[2])
 if not job then return false end
-local leader = job.state == 'following' and call('GET', flight(job))
-return {call('GET', key('body', job.id)), leader, unpack(call('HGETALL', key('job', job.id)))}
+local answer = {job.state == 'following' and leader_of(job)}
+for field, value in pairs(job) do
+  if not field:find('^[berf]%d+$') then -- slices are told with their first one
+    answer[#answer + 1] = field
+    answer[#answer + 1] = SLICED[field] and whole(job, field) or value
+  end
+end
+return answer

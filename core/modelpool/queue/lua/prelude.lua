@@ -1,13 +1,16 @@
 -- Shared by every verb: the loader puts constants and this file in front of each script.
 --
 -- KEYS[1] is the pool's prefix, ARGV[1] the time in ms (empty: Redis's own clock). Keys of a pool:
---   job:<id>       hash   what the verbs need of a job; every value short, so that Redis keeps it compact
---   body:<id>      string the request, opaque
+--   job:<id>       hash   what the verbs need of a job, and the request, opaque. Redis keeps a hash compact while every
+--                         value is short, and a key of its own costs as much as half a request: so long values lie in
+--                         slices (body, b2, b3, …), and what is usual is left out (the line of a job that stands in its
+--                         lane's, no attempts, the first seq, the shape where nobody mixes)
 --   line:<line>:<model>, batch:<line>:<key>, shape:<line>:<shape>
 --                  zset   queued jobs by virtual start time; a solo job stands in its line only, and one that came
 --                         before any worker could mix parameters is in no shape set, which saves memory where none can
 --   due            zset   every live job by the time at which somebody must look at it (lease or deadline)
---   flight:<digest>       the job in flight that identical jobs follow (half a digest tells them apart)
+--   flight:<digest's first digits>
+--                  hash   by the next digits (half a digest tells them apart): the job in flight that identical ones follow
 --   followers:<line>:<id> zset   who follows it
 --   debt:<line>:<subject> the virtual time at which a user's next job may start
 --   tally          hash   tickets given out; per line V, the largest virtual start time that was claimed as a head;
@@ -24,7 +27,7 @@ local function key(kind, one, two)
   return prefix .. kind
 end
 local function member(job) return job.ticket .. job.id end
-local function flight(job) return key('flight', job.digest:sub(1, 32)) end
+local function flight(job) return key('flight', job.digest:sub(1, FLIGHT_DIGITS)), job.digest:sub(FLIGHT_DIGITS + 1, 32) end
 local function id_of(name) return name:sub(TICKET_DIGITS + 1) end
 
 local now = tonumber(ARGV[1])
@@ -33,18 +36,54 @@ if not now then
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+local function line_of(lane) return lane == 'paid' and 'paid' or 'free' end
+
 local function read(id)
   local flat = call('HGETALL', key('job', id))
   if not flat[1] then return nil end
-  local job = {id = id}
+  local job = {id = id, seq = '1', attempts = '0'}
   for i = 1, #flat, 2 do job[flat[i]] = flat[i + 1] end
+  job.line = job.line or line_of(job.lane)
   return job
+end
+
+-- As much of a job as it takes to finish it.
+local function glance(id)
+  local lease, state, seq, digest, model = unpack(call('HMGET', key('job', id), 'lease', 'state', 'seq', 'digest', 'model'))
+  return {id = id, lease = lease, state = state, seq = seq or '1', digest = digest, model = model}
+end
+
+-- Fields whose values may be long, and what their further slices are called besides a number.
+local SLICED = {body = 'b', result = 'r', error = 'e', failures = 'f'}
+
+-- Put a field and its value behind `args`; a long one in slices, as many as it takes, but not thousands.
+local function put(args, field, value)
+  local n, size = #args, SLICE
+  if not SLICED[field] or #value <= size then
+    args[n + 1], args[n + 2] = field, value
+    return
+  end
+  size = math.max(size, math.ceil(#value / SLICES))
+  for i = 1, math.ceil(#value / size) do
+    args[n + 1], args[n + 2] = i == 1 and field or SLICED[field] .. i, value:sub(size * (i - 1) + 1, size * i)
+    n = n + 2
+  end
+end
+
+-- A value of a record that may lie in slices. Such values only grow.
+local function whole(job, field)
+  local slices, n, slice = {job[field]}, 1, SLICED[field]
+  while slices[n] do
+    n = n + 1
+    slices[n] = job[slice .. n]
+  end
+  return n > 2 and table.concat(slices) or slices[1]
 end
 
 local function ring(audience, model) call('PUBLISH', key('wake', audience), model) end
 
 local function tell(job)
-  call('PUBLISH', key('events'), string.format('{"job":"%s","seq":%d,"state":"%s"}', job.id, job.seq, job.state))
+  call('PUBLISH', key('events'), '{"job":"' .. job.id .. '","seq":' .. job.seq .. ',"state":"' .. job.state .. '"}')
 end
 
 -- Write a job's next version and tell whoever listens.
@@ -53,8 +92,7 @@ local function change(job, changes)
   changes.seq = job.seq + 1
   for field, value in pairs(changes) do
     job[field] = value
-    args[#args + 1] = field
-    args[#args + 1] = value
+    put(args, field, value)
   end
   call('HSET', key('job', job.id), unpack(args))
   tell(job)
@@ -81,7 +119,7 @@ local function places(job)
   local line = key('line', job.line, job.model)
   if job.solo == '1' then return {line} end
   local batch = key('batch', job.line, job.key)
-  if job.mixable ~= '1' then return {line, batch} end
+  if not job.shape then return {line, batch} end
   return {line, batch, key('shape', job.line, job.shape)}
 end
 
@@ -129,11 +167,20 @@ local function bill(job)
   keep(debt, ttl_of(job) - RECORD_MS)
 end
 
+-- The id of the job in flight that identical ones follow.
+local function leader_of(job) return call('HGET', flight(job)) end
+
+local function lead(job, ttl)
+  local flights, name = flight(job)
+  call('HSET', flights, name, job.id)
+  keep(flights, ttl)
+end
+
 -- Follow a leader, which waits where the first of them all would.
 local function join(leader, job)
   local ttl = ttl_of(job)
   add(key('followers', job.line, leader.id), job.tag, member(job), ttl)
-  keep(flight(job), ttl)
+  keep((flight(job)), ttl)
   add(key('due'), job.deadline, job.id, ttl)
   local line, tag = leader.line, tonumber(leader.tag)
   if (job.line == line and tonumber(job.tag) < tag) or (job.line == 'paid' and line == 'free') then
@@ -146,8 +193,7 @@ end
 
 local function demand(model)
   local minute = key('demand', math.floor(now / 60000))
-  call('HINCRBY', minute, model, 1)
-  keep(minute, DEMAND_MS)
+  if call('HINCRBY', minute, model, 1) == 1 then keep(minute, DEMAND_MS) end
 end
 
 local function refund(job)

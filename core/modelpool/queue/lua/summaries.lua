@@ -4,7 +4,7 @@ for i = 2, #ARGV do
   local job = read(ARGV[i])
   if job then
     for _, value in ipairs({job.id, job.state, job.model, job.lane, job.subject, job.work, job.enqueued, job.attempts,
-      job.slot or '', job.finished or '', job.error or ''}) do
+      job.slot or '', job.finished or '', whole(job, 'error') or ''}) do
       answer[#answer + 1] = value
     end
   end
