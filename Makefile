@@ -1,7 +1,7 @@
 # `make help` lists what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format crd lock train-demo-models check-demo-models chaos fuzz-api cluster-deps cluster-up cluster-down e2e bench-latency bench-queue bench-fairness bench-planner prove-queue clean distclean
+.PHONY: help setup demo up test check format crd lock train-demo-models check-demo-models chaos fuzz-api cluster-deps cluster-up cluster-down e2e bench-latency bench-queue bench-fairness bench-planner bench-operator prove-queue clean distclean
 
 BIN := .venv/bin
 CLUSTER := PYTHONPATH=tests $(BIN)/python -m cluster
@@ -69,6 +69,9 @@ bench-fairness: setup ## Show who waits how long beside a heavy user, in the que
 
 bench-planner: setup ## Time plan() on small and large pools
 	PYTHONPATH=tests $(BIN)/python tests/bench/planner.py
+
+bench-operator: setup ## Measure the operator with 200 pools on a real API server; BENCH="--help" for choices
+	PYTHONPATH=tests $(BIN)/python -m bench.operating.measure $(BENCH)
 
 prove-queue: setup ## Drive the queue and its model with 10,000 random examples on Redis 6.2 and 7; QUEUE_EXAMPLES=N
 	PYTHONPATH=tests $(BIN)/python tests/bench/prove_queue.py

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
 from modelpool_training.autoencoder import train_autoencoder
 from modelpool_training.export import export_image_to_video, export_text_to_image
@@ -39,7 +41,8 @@ def train(names: Iterable[str], work: Path, out: Path, plan: Plan) -> None:
     work.mkdir(parents=True, exist_ok=True)
     write_tokenizer(work / "tokenizer")
     train_autoencoder(work, plan)
-    context = get_context("spawn")
+    context = get_context("forkserver")  # a fork of this process would inherit torch's threads, and hang
+    context.set_forkserver_preload([__name__])
     lines: SimpleQueue[int] = context.SimpleQueue()
     for line in range(_AT_ONCE):
         lines.put(line)
@@ -67,36 +70,57 @@ def _begin(threads: int, lines: "SimpleQueue[int]") -> None:
     bar_line.set(lines.get())
 
 
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What all text-to-image models have in common."""
+
+    autoencoder: AutoencoderKL
+    tokenizer: CLIPTokenizer
+    text_encoder: CLIPTextModelWithProjection
+
+
+def _common(work: Path, plan: Plan) -> _Common:
+    tokenizer = load_tokenizer(work / "tokenizer")
+    return _Common(train_autoencoder(work, plan), tokenizer, train_text_encoder(tokenizer, work, plan))
+
+
 def _train_primary(is_wanted: bool, work: Path, out: Path, plan: Plan) -> None:
-    unet = _primary_unet(work, plan)
+    common = _common(work, plan)
+    unet = _primary_unet(common, work, plan)
     if is_wanted:
-        _export(_PRIMARY, unet, work, out, plan)
+        _export(_PRIMARY, unet, common, out)
 
 
 def _train_styled(name: str, work: Path, out: Path, plan: Plan) -> None:
-    _export(name, _unet(name, plan.style_steps, _primary_unet(work, plan), work, plan), work, out, plan)
+    common = _common(work, plan)
+    _export(name, _unet(name, plan.style_steps, _primary_unet(common, work, plan), common, work, plan), common, out)
 
 
 def _train_video(work: Path, out: Path, plan: Plan) -> None:
     export_image_to_video(train_image_to_video(train_autoencoder(work, plan), work, plan), out / _VIDEO)
 
 
-def _primary_unet(work: Path, plan: Plan) -> UNet2DConditionModel:
-    base = _unet("base", plan.base_steps, None, work, plan)
-    return _unet(_PRIMARY, plan.primary_steps, base, work, plan)
+def _primary_unet(common: _Common, work: Path, plan: Plan) -> UNet2DConditionModel:
+    base = _unet("base", plan.base_steps, None, common, work, plan)
+    return _unet(_PRIMARY, plan.primary_steps, base, common, work, plan)
 
 
-def _unet(name: str, steps: int, start: UNet2DConditionModel | None, work: Path, plan: Plan) -> UNet2DConditionModel:
+def _unet(
+    name: str, steps: int, start: UNet2DConditionModel | None, common: _Common, work: Path, plan: Plan
+) -> UNet2DConditionModel:
     style = dict(zip(MODELS, STYLES, strict=False)).get(name, STYLES[0])
-    tokenizer = load_tokenizer(work / "tokenizer")
-    text_encoder = train_text_encoder(tokenizer, work, plan)
-    latents, scenes = encoded_set(train_autoencoder(work, plan), style, plan.drawings, seed=2, work=work)
+    latents, scenes = encoded_set(common.autoencoder, style, plan.drawings, seed=2, work=work)
     return train_unet(
-        name, tokenizer, text_encoder, latents=latents, scenes=scenes, start=start, steps=steps, work=work
+        name,
+        common.tokenizer,
+        common.text_encoder,
+        latents=latents,
+        scenes=scenes,
+        start=start,
+        steps=steps,
+        work=work,
     )
 
 
-def _export(name: str, unet: UNet2DConditionModel, work: Path, out: Path, plan: Plan) -> None:
-    tokenizer = load_tokenizer(work / "tokenizer")
-    text_encoder = train_text_encoder(tokenizer, work, plan)
-    export_text_to_image(unet, train_autoencoder(work, plan), tokenizer, text_encoder, out / name)
+def _export(name: str, unet: UNet2DConditionModel, common: _Common, out: Path) -> None:
+    export_text_to_image(unet, common.autoencoder, common.tokenizer, common.text_encoder, out / name)

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # three processes that import torch, and every kind of stage
 def test_trained_folders_load_and_run(tmp_path: Path) -> None:
     work, out = tmp_path / "work", tmp_path / "models"
     train(["shapes-neon", "shapes-motion"], work, out, BRIEF)
