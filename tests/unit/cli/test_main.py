@@ -5,13 +5,14 @@ import os
 import resource
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from modelpool_cli.keys import keys
-from modelpool_cli.main import modelpool
+from modelpool_cli.main import main, modelpool
 from modelpool_cli.queue.commands import queue
 from modelpool_local.exits import CommandFailed, Exit
 
@@ -121,3 +122,8 @@ def test_status_without_a_running_pool_says_so(tmp_path: Path) -> None:
     )
     assert shown.returncode == 3
     assert "no `modelpool up` runs" in shown.stderr
+
+
+def test_kubectl_finds_it_as_a_plugin() -> None:
+    (found,) = entry_points(group="console_scripts", name="kubectl-modelpool")
+    assert found.load() is main
