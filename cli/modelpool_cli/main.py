@@ -48,7 +48,7 @@ def modelpool() -> None:
 @click.option("--models", type=FOLDER, default="models", show_default=True, help="What /models of the pool means here.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the API.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port of the API.")
-@click.option("--redis-url", help="Use this Redis or Valkey instead of an embedded one.")
+@click.option("--redis-url", envvar="MODELPOOL_REDIS_URL", help="Use this Redis or Valkey instead of an embedded one.")
 @click.option(
     "--store", help="Results go there: a folder, s3://bucket/prefix, http://host.  [default: in the state folder]"
 )

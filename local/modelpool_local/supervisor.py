@@ -115,8 +115,6 @@ class Supervisor:
         options = self._options
         api = [
             *(sys.executable, "-m", "modelpool_api"),
-            *("--redis-url", self._redis_url),
-            *("--store-url", self._store_url),
             *("--host", options.host),
             *("--port", str(options.port)),
             *("--admission", options.admission),
@@ -126,16 +124,15 @@ class Supervisor:
         operator = [
             *(sys.executable, "-m", "modelpool_operator", "local"),
             *("--pool-file", str(options.pool_file.absolute())),
-            *("--redis-url", self._redis_url),
             *("--runtime-socket", str(self._slots.path)),
         ]
         return {"operator": operator, "api": api}
 
     def _keep_program(self, name: str, arguments: list[str]) -> Kept:
         # An environment, because everybody on the machine can read a process's arguments.
-        environment = None
+        environment = {"MODELPOOL_REDIS_URL": self._redis_url, "MODELPOOL_STORE_URL": self._store_url}
         if name == "api":
-            environment = {
+            environment |= {
                 "MODELPOOL_SUBJECT_SECRET": self._state.subject_secret(),
                 "MODELPOOL_ADMIN_TOKEN": self._state.admin_token(),
             }

@@ -17,6 +17,7 @@ from modelpool_operator import logs
 from modelpool_operator.commands.process import cancel_on_signals, connect_when_there, unix_milliseconds
 from modelpool_operator.demand.counters import CounterDemand
 from modelpool_operator.health import serve_health
+from modelpool_operator.options import add_option
 from modelpool_operator.reconcile import Parts, Reconciler
 from modelpool_operator.runtimes.local import LocalRuntime
 from modelpool_operator.sources.file import PoolFile
@@ -28,7 +29,14 @@ log = logging.getLogger(__name__)
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("--pool-file", type=Path, required=True, metavar="FILE", help="YAML with one ModelPool")
-    parser.add_argument("--redis-url", required=True, metavar="URL", help="such as redis://127.0.0.1:6379/0")
+    add_option(
+        parser,
+        "--redis-url",
+        "MODELPOOL_REDIS_URL",
+        required=True,
+        metavar="URL",
+        help="such as redis://127.0.0.1:6379/0",
+    )
     parser.add_argument(
         "--runtime-socket", type=Path, required=True, metavar="PATH", help="Unix socket of the local supervisor"
     )

@@ -164,6 +164,9 @@ def test_another_redis_may_be_used(small: Path, tmp_path: Path, redis_url_any: s
     with UpProcess(small, tmp_path, more=["--redis-url", redis_url_any]) as up:
         assert up.part("redis") is None
         make_picture(up)
+        shown = [word for process in up.family() for word in process.cmdline()]
+        assert shown
+        assert not [word for word in shown if redis_url_any in word], "everybody could read the password in it"
 
 
 def test_a_redis_that_does_not_answer_is_one_line_without_its_password(small: Path, tmp_path: Path) -> None:
