@@ -16,11 +16,13 @@ from modelpool.errors import InvalidInput, LimitReached, ModelpoolError, Overloa
 from modelpool.jobs import JobRequest, Lane, NewJob, canonical_json
 from modelpool.queue.connection import unavailable
 from modelpool.queue.port import Enqueued, Outcome
-from modelpool.queue.witness import answer_keys, witness_key
+from modelpool.queue.witness import need_not_be_made, witness_key
 from modelpool.work import expected_work, price
 from modelpool_api import overload
 from modelpool_api.behaviour.evidence import observe
-from modelpool_api.behaviour.rules import LooksUnusual, noticed
+from modelpool_api.behaviour.rules import LooksUnusual, Pattern, noticed
+from modelpool_api.behaviour.sightings import sighting_of
+from modelpool_api.challenges import WHY_NOT, Verdict
 from modelpool_api.context import Context
 from modelpool_api.identity.subject import Subject
 from modelpool_api.pools import Pool
@@ -40,11 +42,12 @@ _MAX_KEY = 255
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What came in: the body, the uploaded file if any, and the Idempotency-Key."""
+    """What came in: the body, the uploaded file if any, the Idempotency-Key, and the solution of a challenge."""
 
     body: JobBody
     upload: bytes | None = None
     idempotency_key: str | None = None
+    solution: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +101,15 @@ async def admit(context: Context, subject: Subject, asked: Asked) -> Admission:
 async def _take(
     context: Context, subject: Subject, asked: Asked, draft: _Draft, full: overload.Full | None
 ) -> Admission:
-    await _watch(context, subject, draft)
+    await _watch(context, subject, asked, draft)
     reserved = await _reserve(context, subject, asked, draft)
     try:
         job = await _complete(context, subject, asked, draft, reserved)
-        if full is not None and not reserved.known and not await _is_there(context, draft.pool, job.digest):
+        if full is not None and not reserved.known:
             # Its own picture, or its place in the ring of seeds, is known only now.
-            await _turn_away(context, subject.lane, draft, full)
+            client = await context.pools.client()
+            if not await need_not_be_made(client, draft.pool.ref, job.digest):
+                await _turn_away(context, subject.lane, draft, full)
         return Admission(draft.pool, job, reserved)
     except BaseException:
         await _give_up(context, reserved)
@@ -148,13 +153,7 @@ async def _needs_no_room(context: Context, subject: Subject, asked: Asked, draft
         words = words_digest(request, version, None)
         today, nth = await context.ledger.next_in_ring(lambda today: today.name("ring", subject.repeats, words))
         request = request.model_copy(update={"seed": ring_seed(words, today.day, subject.repeats, nth)})
-    return await _is_there(context, draft.pool, request.digest(version))
-
-
-async def _is_there(context: Context, pool: Pool, digest: str) -> bool:
-    client = await context.pools.client()
-    with unavailable():
-        return bool(await client.exists(*answer_keys(pool.ref, digest)))
+    return await need_not_be_made(client, draft.pool.ref, request.digest(version))
 
 
 async def _turn_away(context: Context, lane: Lane, draft: _Draft, full: overload.Full) -> NoReturn:
@@ -170,19 +169,38 @@ async def _turn_away(context: Context, lane: Lane, draft: _Draft, full: overload
     )
 
 
-async def _watch(context: Context, subject: Subject, draft: _Draft) -> None:
-    """Notice patterns that no person has in what comes without credentials; refuse them where that is enforced."""
-    rules, signals = context.policy.behaviour, subject.signals
-    if rules.mode == "off" or subject.plan is not None or signals is None:
+async def _watch(context: Context, subject: Subject, asked: Asked, draft: _Draft) -> None:
+    """Notice patterns that no person has in what comes without credentials; answer them where that is enforced."""
+    rules, signals, recorder = context.policy.behaviour, subject.signals, context.recorder
+    if subject.plan is not None or signals is None or (rules.mode == "off" and recorder is None):
         return
     words = words_digest(draft.request, context.settings.engine_version, draft.image)
     today = await context.ledger.days.today()
-    seen = await observe(context.pools.client, today, subject.repeats, signals, words, draft.job)
-    patterns = noticed(seen, rules)
+    sighting = sighting_of(today, context.now_ms(), subject.repeats, signals, words, draft.job)
+    if recorder is not None:
+        recorder.record(sighting)
+    if rules.mode == "off":
+        return
+    patterns = noticed(await observe(context.pools.client, sighting), rules)
     for pattern in patterns:
         context.metrics.unusual_use.labels(pattern.value, rules.mode).inc()
     if patterns and rules.mode == "enforce":
-        raise LooksUnusual(patterns[0], OFFER if context.policy.accounts.enabled else "")
+        await _answer(context, subject, asked, patterns[0])
+
+
+async def _answer(context: Context, subject: Subject, asked: Asked, pattern: Pattern) -> None:
+    """Refuse gently, or let through who has solved a challenge.
+
+    :raises LooksUnusual: with a new challenge, where those are given.
+    """
+    offer = OFFER if context.policy.accounts.enabled else ""
+    if context.policy.behaviour.answer == "refuse":
+        raise LooksUnusual(pattern, offer)
+    verdict = await context.challenges.check(asked.solution, subject) if asked.solution is not None else None
+    if verdict is Verdict.SOLVED:
+        return
+    challenge = await context.challenges.issue(subject)
+    raise LooksUnusual(pattern, offer, challenge=challenge, why_not=WHY_NOT[verdict] if verdict is not None else None)
 
 
 async def _reserve(context: Context, subject: Subject, asked: Asked, draft: _Draft) -> Reserved:

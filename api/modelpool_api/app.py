@@ -16,19 +16,34 @@ from modelpool_api.body_limit import BodyLimit
 from modelpool_api.context import Context
 from modelpool_api.identity.cookie_header import CookieHeader
 from modelpool_api.outcomes import Outcomes
-from modelpool_api.routes import accounts, admin, health, jobs, models, page, quota, reference, results, streams
+from modelpool_api.routes import (
+    accounts,
+    admin,
+    challenge,
+    health,
+    jobs,
+    models,
+    page,
+    quota,
+    reference,
+    results,
+    streams,
+)
 from modelpool_api.routes.examples import SECURITY_SCHEMES
 from modelpool_api.schemas import JobBody, Problem
 from modelpool_api.security_headers import SecurityHeaders
 
 log = logging.getLogger(__name__)
 
-_SENT_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Modelpool-Fingerprint", "Prefer"]
+_SENT_HEADERS = [
+    *("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"),
+    *("Modelpool-Fingerprint", "Modelpool-Solution", "Prefer"),
+]
 _TOLD_HEADERS = [
     *("Idempotency-Replayed", "Location", "Preference-Applied"),
     *("RateLimit", "RateLimit-Policy", "Retry-After"),
 ]
-_SURFACES = (jobs, streams, results, models, quota, accounts, admin, health, reference, page)
+_SURFACES = (jobs, streams, results, models, quota, challenge, accounts, admin, health, reference, page)
 _DESCRIPTION = """
 Pictures and videos from diffusion models that share a pool of GPUs.
 

@@ -71,3 +71,5 @@ async def running(context: Context, outcomes: Outcomes) -> AsyncIterator[None]:
         context.closing.set()
         await end(*tasks)
         await context.pools.close()
+        if context.recorder is not None:
+            context.recorder.close()

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from modelpool.errors import InvalidInput, ModelpoolError
 from modelpool_api.admission import Asked
+from modelpool_api.challenges import SOLUTION_HEADER
 from modelpool_api.problems import Malformed, invalid_fields
 from modelpool_api.schemas import JobBody
 
@@ -22,16 +23,16 @@ async def read_job(request: Request) -> Asked:
 
     :raises InvalidInput: what is wrong and how to mend it; never a server error, whatever came.
     """
-    key = request.headers.get("idempotency-key")
+    key, solution = request.headers.get("idempotency-key"), request.headers.get(SOLUTION_HEADER)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         fields, upload = await _read_form(request)
-        return Asked(_validated(fields), upload, key)
+        return Asked(_validated(fields), upload, key, solution)
     if kind not in ("", "application/json") and not kind.endswith("+json"):
         raise Malformed(
             f"the content type {kind[:80]!r} is not read here; send application/json or multipart/form-data"
         )
-    return Asked(parse_json(await request.body()), None, key)
+    return Asked(parse_json(await request.body()), None, key, solution)
 
 
 def parse_json(raw: bytes) -> JobBody:

@@ -18,6 +18,8 @@ from modelpool.queue.connection import connect
 from modelpool.store.open import open_store
 from modelpool.store.port import Store
 from modelpool_api.accounts.store import KeyStore
+from modelpool_api.behaviour.recording import Recorder
+from modelpool_api.challenges import Challenges
 from modelpool_api.identity.days import Days
 from modelpool_api.identity.keys_file import ApiKey, FileKeys, read_api_keys, require_plans
 from modelpool_api.identity.resolver import SignalSubjectResolver
@@ -65,6 +67,8 @@ class Context:
     resolver: SubjectResolver
     ledger: Ledger
     keys: KeyStore
+    challenges: Challenges
+    recorder: Recorder | None
     metrics: ApiMetrics
     registry: CollectorRegistry
     now_ms: Callable[[], int] = unix_ms
@@ -96,6 +100,8 @@ def open_context(
     )
     stored = KeyStore(pools.client, policy.plans, unix_ms)
     days = Days(pools.client, ring, now=redis_now)
+    metrics = ApiMetrics(registry)
+    record = policy.behaviour.record
     return Context(
         settings=settings,
         store=store,
@@ -113,7 +119,16 @@ def open_context(
         ),
         ledger=Ledger(pools.client, days),
         keys=stored,
-        metrics=ApiMetrics(registry),
+        challenges=Challenges(
+            policy.challenge,
+            ring,
+            days,
+            pools.client,
+            time.time,
+            lambda outcome: metrics.challenges.labels(outcome).inc(),
+        ),
+        recorder=Recorder(record) if record is not None else None,
+        metrics=metrics,
         registry=registry,
     )
 

@@ -33,6 +33,11 @@ def _network(value: object) -> object:
         raise ValueError(f"{value!r} is no network; write such as 10.0.0.0/8 or 2001:db8::/32") from None
 
 
+def _off(value: object) -> object:
+    """YAML reads a bare ``off`` as false."""
+    return "off" if value is False else value
+
+
 class Section(BaseModel):
     """Base: camelCase, nothing unknown, nothing converted."""
 
@@ -128,6 +133,8 @@ class Accounts(Section):
     """New accounts a day for one cookie, one (fingerprint, prefix), or all of a prefix without signals."""
     per_prefix: int = Field(5, ge=1)
     per_site: int = Field(20, ge=1)
+    proof_of_work: bool = False
+    """Whether a new account costs a solved challenge."""
 
 
 class Overload(Section):
@@ -142,11 +149,30 @@ class Overload(Section):
         return {Lane.PAID: self.paid, Lane.ACCOUNT: self.account, Lane.ANONYMOUS: self.anonymous}[lane]
 
 
+class Challenge(Section):
+    """A proof of work (ALTCHA), which a browser does by itself: a moment for a person, and for a program too, each time."""
+
+    cost: int = Field(5_000, ge=1, le=100_000)
+    """Rounds of PBKDF2 for each of the 256 tries that a solution takes on average."""
+    life_seconds: int = Field(600, ge=10, le=86_400)
+
+
+class Record(Section):
+    """Where the rules' view of each request is written, for ``modelpool abuse replay``: names of the day, nothing else."""
+
+    file: str = Field(min_length=1)
+    megabytes: int = Field(64, ge=1, le=100_000)
+    """Of disk: one file and the one before it, half of this each."""
+
+
 class Behaviour(Section):
     """Patterns that no person has. Each number is what is still usual; null switches its rule off."""
 
-    mode: Literal["off", "shadow", "enforce"] = "shadow"
+    mode: Annotated[Literal["off", "shadow", "enforce"], BeforeValidator(_off)] = "shadow"
     """Shadow counts and refuses nobody: look at the counts before you enforce."""
+    answer: Literal["refuse", "challenge"] = "refuse"
+    """What enforcing means: a refusal for a while, or a challenge for each such request."""
+    record: Record | None = None
     rapid_per_minute: int | None = Field(40, ge=1)
     identical_per_hour: int | None = Field(20, ge=1)
     visitors_per_device: int | None = Field(12, ge=1)
@@ -188,6 +214,7 @@ class AdmissionPolicy(Section):
     accounts: Accounts = Accounts()
     overload: Overload = Overload()
     behaviour: Behaviour = Behaviour()
+    challenge: Challenge = Challenge()
     cors: Cors = Cors()
 
     @model_validator(mode="after")

@@ -99,6 +99,7 @@ def problem(error: ModelpoolError, instance: str) -> Problem:
             "param": error.param,
             "errors": findings if findings and len(findings) > 1 else None,
             "violated-policies": getattr(error, "violated_policies", None),
+            "challenge": getattr(error, "challenge", None),
             "error": {
                 "message": error.message,
                 "type": _openai_type(error.status),
@@ -198,7 +199,8 @@ _DESCRIPTIONS = {
     413: "The body is too large.",
     416: "The range lies outside of the file.",
     422: "A field cannot be accepted; `param` names it.",
-    403: "This is not open here.",
-    429: "Today's allowance is used up, or too many requests came at one moment; `Retry-After` says when to come back.",
+    403: "This is not open here, or not without a solved challenge (`challenge`).",
+    429: "Today's allowance is used up, too many requests came at one moment, or they look like a program's; `Retry-After` "
+    "says when to come back. With a `challenge` the last is answered at once: send the request again with its solution.",
     503: QueueUnavailable.__doc__ or "",
 }

@@ -260,6 +260,26 @@ class KeyUsage(Shown):
     days: dict[str, int] = Field(description="Units by UTC day, of those on which there were any.")
 
 
+class ChallengeParameters(BaseModel):
+    """What is to be solved: a counter so that the key derived from nonce, counter and salt begins with ``keyPrefix``."""
+
+    algorithm: str = Field(examples=["PBKDF2/SHA-256"])
+    cost: int
+    key_length: int = Field(alias="keyLength")
+    key_prefix: str = Field(alias="keyPrefix", description="Hex.")
+    nonce: str = Field(description="Hex.")
+    salt: str = Field(description="Hex.")
+    expires_at: int = Field(alias="expiresAt", description="Unix seconds.")
+    data: dict[str, str] = Field(description="For whom it is; goes back as it came.")
+
+
+class ChallengeView(BaseModel):
+    """A proof of work as ALTCHA's widget and libraries read it."""
+
+    parameters: ChallengeParameters
+    signature: str
+
+
 class ProblemError(BaseModel):
     """The error as OpenAI's clients read it."""
 
@@ -286,6 +306,9 @@ class Problem(BaseModel):
         alias="violated-policies",
         description="Of a 429: the rate limit policies that said no.",
         examples=[["daily"]],
+    )
+    challenge: ChallengeView | None = Field(
+        None, description="Solve it, and send the request again with the solution as `Modelpool-Solution`."
     )
     error: ProblemError
 

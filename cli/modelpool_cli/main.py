@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from modelpool_cli.abuse import abuse
 from modelpool_cli.keys import keys
 from modelpool_cli.queue.commands import queue
 from modelpool_local.exits import EXIT_MEANINGS, CommandFailed
@@ -225,6 +226,7 @@ def version() -> None:
     print(f"modelpool {core.__version__}")
 
 
+modelpool.add_command(abuse)
 modelpool.add_command(keys)
 modelpool.add_command(queue)
 

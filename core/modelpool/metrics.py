@@ -44,6 +44,12 @@ class ApiMetrics:
             ["pattern", "mode"],
             registry=registry,
         )
+        self.challenges = Counter(
+            "modelpool_challenges_total",
+            "Proofs of work: issued, and what came back (solved, wrong, expired, used, foreign).",
+            ["outcome"],
+            registry=registry,
+        )
         self.refunds = Counter(
             "modelpool_refunds_total",
             "Charges given back: the job ended unhappily (ended), or no job came of the request (lapsed).",

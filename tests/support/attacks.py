@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
+import altcha
 import httpx
 
 from modelpool.queue.redis import RedisQueue
 from modelpool_api import background
+from modelpool_api.identity.ring import SecretRing
 from support.fake_worker import FakeWorker
 from support.queues import Clock
-from support.visitors import Door, Visitor
+from support.solving import HEADER, ask_solving, solve
+from support.visitors import SECRET, Door, Visitor
 
 HOME = "203.0.113.9"
 PROXY = "10.0.0.1"
@@ -36,6 +40,11 @@ class Stage:
     queue: RedisQueue
     another: Callable[[str], Awaitable[Door]]
     """Another process over the same Redis, with these secrets."""
+
+    @property
+    def challenge_secret(self) -> bytes:
+        """What a case would not know, but for a challenge that we did sign, long ago."""
+        return SecretRing.parse(SECRET).derived("challenge")[0]
 
     def somebody(self, address: str = HOME, **parts: object) -> Visitor:
         """Somebody without cookie or fingerprint who keeps no cookies."""
@@ -59,25 +68,27 @@ class Case:
     bound: int
     why: str
     play: Play
+    admission: str = ""
+    """More of the admission document."""
 
 
 ATTACKS: list[Case] = []
 HONEST: list[Case] = []
 
 
-def attack(what: str, bound: int, why: str) -> Callable[[Play], Play]:
+def attack(what: str, bound: int, why: str, admission: str = "") -> Callable[[Play], Play]:
     """Add a row for somebody who cheats."""
-    return _row(ATTACKS, what, bound, why)
+    return _row(ATTACKS, what, bound, why, admission)
 
 
-def honest(what: str, bound: int, why: str) -> Callable[[Play], Play]:
+def honest(what: str, bound: int, why: str, admission: str = "") -> Callable[[Play], Play]:
     """Add a row for somebody who does not."""
-    return _row(HONEST, what, bound, why)
+    return _row(HONEST, what, bound, why, admission)
 
 
-def _row(table: list[Case], what: str, bound: int, why: str) -> Callable[[Play], Play]:
+def _row(table: list[Case], what: str, bound: int, why: str, admission: str) -> Callable[[Play], Play]:
     def add(play: Play) -> Play:
-        table.append(Case(what, bound, why, play))
+        table.append(Case(what, bound, why, play, admission))
         return play
 
     return add
@@ -319,12 +330,104 @@ async def rotated_secret(stage: Stage) -> int:
     return taken + await units(Visitor(rotated, HOME, visitor.fingerprint, cookie=other.cookie), 3)
 
 
+# --- challenges ------------------------------------------------------------------------------------------------------
+
+CHALLENGED = """
+behaviour: {mode: enforce, answer: challenge, rapidPerMinute: 2}
+challenge: {cost: 1}
+"""
+"""The third request of a minute needs a solution, and so does each after it: 20 units come without."""
+
+
+async def _challenge(visitor: Visitor) -> dict[str, Any]:
+    challenge: dict[str, Any] = (await visitor.call("GET", "/v1/challenge")).json()
+    return challenge
+
+
+async def _tried(visitor: Visitor, solutions: Sequence[str]) -> int:
+    """Units let in of a request with each of the solutions."""
+    return sum([await units(replace(visitor, headers={HEADER: solution}), 1) for solution in solutions])
+
+
+@attack("an unusual request without a solution", 20, "it is answered with a challenge", CHALLENGED)
+async def unsolved(stage: Stage) -> int:
+    return await units(await stage.browser(), 10)
+
+
+@attack("one solution, ten times", 30, "a solution is good for one request", CHALLENGED)
+async def replayed_solution(stage: Stage) -> int:
+    visitor = await stage.browser()
+    taken = await units(visitor, 2)
+    return taken + await _tried(visitor, [solve(await _challenge(visitor))] * 10)
+
+
+@attack("one solution, in twenty requests at one moment", 30, "the first takes it", CHALLENGED)
+async def replayed_at_once(stage: Stage) -> int:
+    visitor = await stage.browser()
+    taken = await units(visitor, 2)
+    one = replace(visitor, headers={HEADER: solve(await _challenge(visitor))})
+    return taken + sum(await asyncio.gather(*(units(one, 1) for _ in range(20))))
+
+
+@attack(
+    "challenges made up, signed by a guess, or made cheaper and longer",
+    20,
+    "the signature covers all of it",
+    CHALLENGED,
+)
+async def forged_challenges(stage: Stage) -> int:
+    visitor = await stage.browser()
+    taken = await units(visitor, 2)
+    given = await _challenge(visitor)
+    changes: list[dict[str, object]] = [{"expiresAt": 2**33}, {"keyPrefix": ""}, {"algorithm": "SHA-256"}, {"data": {}}]
+    forged = [solve(given | {"parameters": given["parameters"] | change}) for change in changes]
+    unsigned = {"parameters": given["parameters"]}
+    return taken + await _tried(visitor, [*forged, solve(unsigned), solve(unsigned | {"signature": "0" * 64})])
+
+
+@attack("solutions guessed rather than computed", 20, "the key is derived again", CHALLENGED)
+async def guessed(stage: Stage) -> int:
+    visitor = await stage.browser()
+    taken = await units(visitor, 2)
+    given = altcha.Challenge.from_dict(await _challenge(visitor))
+    made_up = [altcha.Payload(given, altcha.Solution(n, f"00{n:062x}")).to_base64() for n in range(10)]
+    return taken + await _tried(visitor, made_up)
+
+
+@attack("solutions that come too late", 20, "a challenge ends after ten minutes", CHALLENGED)
+async def late_solutions(stage: Stage) -> int:
+    visitor = await stage.browser()
+    taken = await units(visitor, 2)
+    late = altcha.create_challenge("PBKDF2/SHA-256", 1, expires_at=1, hmac_secret=stage.challenge_secret)
+    return taken + await _tried(visitor, [solve(late.to_dict())] * 3)
+
+
+@attack("solutions bought from others", 20, "a challenge is for whoever asked for it", CHALLENGED)
+async def bought_solutions(stage: Stage) -> int:
+    visitor = await stage.browser()
+    taken = await units(visitor, 2)
+    sellers = [await stage.browser(f"198.51.100.{n}") for n in range(5)]
+    return taken + await _tried(visitor, [solve(await _challenge(seller)) for seller in sellers])
+
+
+@attack("every challenge solved by a program", 50, "work lets it in, and buys nobody a larger share", CHALLENGED)
+async def solved_by_program(stage: Stage) -> int:
+    visitor = await stage.browser()
+    return PRICE * sum([(await ask_solving(visitor, **MODEL)).is_success for _ in range(10)])
+
+
 # --- honest people ---------------------------------------------------------------------------------------------------
 
 
 @honest("a browser that has loaded the page", 50, "all of it")
 async def a_browser(stage: Stage) -> int:
     return await units(await stage.browser(), 8)
+
+
+@honest("the same browser in haste, whose page solves what it is asked", 50, "a moment of computing each", CHALLENGED)
+async def in_haste(stage: Stage) -> int:
+    visitor = await stage.browser()
+    return PRICE * sum([(await ask_solving(visitor, **MODEL)).is_success for _ in range(8)])
 
 
 @honest("a privacy browser: no cookies, no fingerprint", 50, "shared with others like it in the same network")

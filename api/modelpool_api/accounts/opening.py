@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from modelpool.errors import Forbidden, InvalidInput
 from modelpool_api.accounts.keys import KeyRecord
 from modelpool_api.accounts.store import new_id, record_key
+from modelpool_api.challenges import WHY_NOT, Verdict
 from modelpool_api.context import Context
 from modelpool_api.identity.subject import Subject
 from modelpool_api.quota.ceilings import Allowance, account_counter, new_account, own_anonymous
@@ -22,10 +25,25 @@ class Opened:
     carried: int
 
 
-async def open_account(context: Context, subject: Subject) -> Opened:
+class ChallengeRequired(Forbidden):
+    """Accounts cost a proof of work here."""
+
+    code = "challenge_required"
+    title = "Challenge required"
+
+    def __init__(self, challenge: Mapping[str, Any], why_not: str | None) -> None:
+        super().__init__(
+            f"{why_not or 'An account costs a moment of computing here.'} Solve the challenge in this answer (ALTCHA) and "
+            "send the request again with the solution as Modelpool-Solution."
+        )
+        self.challenge = challenge
+
+
+async def open_account(context: Context, subject: Subject, solution: str | None = None) -> Opened:
     """Make an account for whoever asks. What they have used today without one counts as used.
 
     :raises Forbidden: accounts are switched off.
+    :raises ChallengeRequired: they cost a proof of work, and ``solution`` is none.
     :raises InvalidInput: who asks has a key already.
     :raises LimitReached: one a day for each, a few for a network.
     """
@@ -34,6 +52,8 @@ async def open_account(context: Context, subject: Subject) -> Opened:
         raise Forbidden("accounts are not given out here: ask the operator for a key")
     if subject.plan is not None or signals is None:
         raise InvalidInput("you have a key already: leave the Authorization header away to make another account")
+    if rules.proof_of_work:
+        await _require_work(context, subject, solution)
     id = new_id()
     charge = Charge(context.new_token(), 1, witness=record_key(id))
     burst = context.policy.anonymous.burst
@@ -48,3 +68,10 @@ async def open_account(context: Context, subject: Subject) -> Opened:
     await context.ledger.carry(reserved.day, account_counter(f"account:{id}"), carried)
     record, key = await context.keys.create("account", "", rules.plan, id=id)
     return Opened(record, key, carried)
+
+
+async def _require_work(context: Context, subject: Subject, solution: str | None) -> None:
+    verdict = await context.challenges.check(solution, subject) if solution is not None else None
+    if verdict is not Verdict.SOLVED:
+        challenge = await context.challenges.issue(subject)
+        raise ChallengeRequired(challenge, WHY_NOT[verdict] if verdict is not None else None)

@@ -11,12 +11,9 @@ from redis.commands.core import AsyncScript
 
 from modelpool.queue.connection import unavailable
 from modelpool.queue.rules import DAY_MS, HOUR_MS
-from modelpool_api.behaviour.rules import Evidence
+from modelpool_api.behaviour.rules import MINUTE_MS, Evidence
+from modelpool_api.behaviour.sightings import Sighting
 from modelpool_api.identity.days import PREFIX
-from modelpool_api.identity.ring import DayKey
-from modelpool_api.identity.signals import Signals
-
-_MINUTE_MS = 60_000
 
 
 @cache
@@ -24,20 +21,15 @@ def _source() -> str:
     return (files("modelpool_api.behaviour") / "evidence.lua").read_text("utf-8")
 
 
-async def observe(
-    client: Callable[[], Awaitable[Redis]], today: DayKey, subject: str, signals: Signals, words: str, request: str
-) -> Evidence:
-    """Count one request for ``words`` and return what has been seen. ``request`` is an id of its own.
+async def observe(client: Callable[[], Awaitable[Redis]], sighting: Sighting) -> Evidence:
+    """Count one request and return what has been seen.
 
     :raises QueueUnavailable: Redis is away.
     """
-    who = today.name("seen", subject)
-    args: list[str | int] = [2, f"rapid:{who}", _MINUTE_MS, f"same:{today.name('same', subject, words)}", HOUR_MS]
-    if signals.fingerprint is not None:
-        prefix = signals.origin.prefix
-        visitor = today.name("cookie", signals.visitor.id) if signals.visitor is not None else request
-        args += [f"device:{today.name('device', signals.fingerprint, prefix)}", visitor, DAY_MS]
-        args += [f"spread:{today.name('spread', signals.fingerprint)}", today.name("network", prefix), DAY_MS]
+    args: list[str | int] = [2, f"rapid:{sighting.who}", MINUTE_MS, f"same:{sighting.words}", HOUR_MS]
+    if sighting.device is not None and sighting.visitor is not None:
+        args += [f"device:{sighting.device}", sighting.visitor, DAY_MS]
+        args += [f"spread:{sighting.fingerprint}", sighting.network, DAY_MS]
     connected = await client()
     with unavailable():
         found = await AsyncScript(connected, _source())(keys=[PREFIX], args=args)

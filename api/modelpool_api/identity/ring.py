@@ -63,6 +63,10 @@ class SecretRing:
         good = [hmac.compare_digest(_signature(key, purpose, text).encode(), offered) for key in self.secrets]
         return any(good)
 
+    def derived(self, purpose: str) -> tuple[bytes, ...]:
+        """A key for one purpose from each secret, newest first: for libraries that sign by themselves."""
+        return tuple(_mac(key, "key", purpose) for key in self.secrets)
+
     def ids(self) -> tuple[str, ...]:
         """Names of the secrets that do not give them away, newest first."""
         return tuple(_mac(key, "id").hex()[:16] for key in self.secrets)

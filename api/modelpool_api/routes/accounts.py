@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from modelpool_api.accounts.opening import open_account
+from modelpool_api.challenges import SOLUTION_HEADER
 from modelpool_api.problems import responses
-from modelpool_api.routes.examples import ACCOUNT_EXAMPLE, FINGERPRINT_PARAMETER
+from modelpool_api.routes.examples import ACCOUNT_EXAMPLE, FINGERPRINT_PARAMETER, SOLUTION_PARAMETER
 from modelpool_api.routes.process import Asker, Process
 from modelpool_api.schemas import AccountView
 
@@ -23,11 +24,11 @@ router = APIRouter(tags=["quota"])
         201: {"description": "The account and its key.", "content": {"application/json": {"example": ACCOUNT_EXAMPLE}}},
         **responses(401, 403, 422, 429, 503),
     },
-    openapi_extra={"parameters": [FINGERPRINT_PARAMETER]},
+    openapi_extra={"parameters": [FINGERPRINT_PARAMETER, SOLUTION_PARAMETER]},
 )
-async def create(context: Process, subject: Asker) -> Response:
+async def create(request: Request, context: Process, subject: Asker) -> Response:
     """An account with an allowance of its own. The key is shown once; what was used today without it counts as used."""
-    opened = await open_account(context, subject)
+    opened = await open_account(context, subject, request.headers.get(SOLUTION_HEADER))
     plan = context.policy.plans[opened.record.plan]
     view = AccountView(
         id=opened.record.id,

@@ -54,6 +54,14 @@ FINGERPRINT_PARAMETER: dict[str, Any] = {
     "with another form, or without the cookie, a request shares the smaller allowance of its network.",
 }
 
+SOLUTION_PARAMETER: dict[str, Any] = {
+    "name": "Modelpool-Solution",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "The solution of a challenge, as ALTCHA's widget gives it: the challenge and its solution as JSON, in "
+    "base64, at most 4,096 characters. Good for one request.",
+}
+
 KEY_OR_NOTHING: list[dict[str, list[str]]] = [{}, {"key": []}]
 """Of a route that everybody may call, and that a key does more for."""
 SECURITY_SCHEMES: dict[str, Any] = {

@@ -21,6 +21,7 @@ from modelpool_api.routes.examples import (
     JOB_LINKS,
     KEY_OR_NOTHING,
     REQUEST_EXAMPLES,
+    SOLUTION_PARAMETER,
 )
 from modelpool_api.routes.process import Asker, Counted, Process, Root
 from modelpool_api.schemas import JobBody, JobView
@@ -83,6 +84,7 @@ _BODY: dict[str, Any] = {
             "description": "The same key and body bring the same job again; with another body: 422.",
         },
         FINGERPRINT_PARAMETER,
+        SOLUTION_PARAMETER,
     ],
 }
 

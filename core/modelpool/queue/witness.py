@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from redis.asyncio import Redis
+
+from modelpool.queue.connection import unavailable
 from modelpool.queue.records import short_hash
+from modelpool.queue.scripts import FLIGHT_DIGITS
 from modelpool.resources.pool import PoolRef
 
 
@@ -16,9 +20,16 @@ def witness_key(pool: PoolRef, job: str, idempotency_key: str | None = None) -> 
     return pool.key("job", job)
 
 
-def answer_keys(pool: PoolRef, digest: str) -> tuple[str, str]:
-    """Keys of which one exists while a job with this digest has not to be made: its result is kept, or it is on its way."""
-    return pool.key("cache", digest), pool.key("flight", digest[:32])
+async def need_not_be_made(client: Redis, pool: PoolRef, digest: str) -> bool:
+    """Whether the result of a job with this digest is kept, or on its way: one more job like it takes no place in a line.
+
+    :raises QueueUnavailable: Redis is away.
+    """
+    with unavailable():
+        pipe = client.pipeline(transaction=False)
+        _ = pipe.exists(pool.key("cache", digest))
+        _ = pipe.hexists(pool.key("flight", digest[:FLIGHT_DIGITS]), digest[FLIGHT_DIGITS:32])
+        return any(await pipe.execute())
 
 
 def refunds_key(pool: PoolRef) -> str:

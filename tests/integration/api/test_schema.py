@@ -19,7 +19,7 @@ from support.running_api import KEYS, Api, heartbeat, published, ready, served_a
 from support.visitors import ADMIN, door_settings
 
 # One client that sends hundreds of requests a second is unusual by intent: only that pattern is switched off.
-ADMISSION = "{profile: local, behaviour: {mode: enforce, rapidPerMinute: null, identicalPerHour: 30}}"
+ADMISSION = "{profile: local, behaviour: {mode: enforce, answer: challenge, rapidPerMinute: null, identicalPerHour: 30}, challenge: {cost: 1}}"
 
 
 async def keep_beating(api: Api) -> None:

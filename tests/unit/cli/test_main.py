@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from modelpool_cli.abuse import abuse
 from modelpool_cli.keys import keys
 from modelpool_cli.main import main, modelpool
 from modelpool_cli.queue.commands import queue
@@ -57,6 +58,13 @@ def test_every_queue_command_explains_itself_with_an_example(command: str) -> No
     shown = CliRunner().invoke(modelpool, ["queue", command, "--help"])
     assert shown.exit_code == 0
     assert f"modelpool queue {command}" in shown.output.partition("Usage:")[2].partition("\n")[2]
+
+
+@pytest.mark.parametrize("command", sorted(abuse.commands))
+def test_every_abuse_command_explains_itself_with_an_example(command: str) -> None:
+    shown = CliRunner().invoke(modelpool, ["abuse", command, "--help"])
+    assert shown.exit_code == 0
+    assert f"modelpool abuse {command}" in shown.output.partition("Usage:")[2].partition("\n")[2]
 
 
 @pytest.mark.parametrize("command", sorted(keys.commands))

@@ -12,7 +12,7 @@ from modelpool.queue.redis import RedisQueue
 from support.attacks import ATTACKS, HONEST, PRICE, PROXY, Case, Stage
 from support.queues import Clock
 from support.running_api import CATALOG, POOL, model, published
-from support.visitors import Door, door_settings, open_door
+from support.visitors import SECRET, Door, door_settings, open_door
 
 ADMISSION = f"""
 profile: public
@@ -30,7 +30,7 @@ def _name(case: Case) -> str:
 
 
 @pytest.fixture
-async def stage(redis_url_any: str, tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(redis_url_any: str, tmp_path: Path, case: Case) -> AsyncIterator[Stage]:
     """The public ceilings, at noon, with a model whose pictures cost ten units."""
     clock = Clock(20_000 * 86_400_000 + 12 * 3_600_000)
     catalog = CATALOG.model_copy(update={"models": (*CATALOG.models, model("poster", quotaUnits=PRICE))})
@@ -39,10 +39,10 @@ async def stage(redis_url_any: str, tmp_path: Path) -> AsyncIterator[Stage]:
         await board.put_catalog(catalog)
 
         async def another(secrets: str) -> Door:
-            settings = door_settings(redis_url_any, tmp_path, ADMISSION, secret=secrets)
+            settings = door_settings(redis_url_any, tmp_path, ADMISSION + case.admission, secret=secrets)
             return await stack.enter_async_context(open_door(settings, clock))
 
-        yield Stage(await another("a-secret-for-the-tests"), clock, RedisQueue(POOL, redis), another)
+        yield Stage(await another(SECRET), clock, RedisQueue(POOL, redis), another)
 
 
 @pytest.mark.parametrize("case", ATTACKS, ids=_name)
