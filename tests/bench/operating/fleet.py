@@ -91,9 +91,10 @@ class Fleet:
             await pubsub.subscribe(*self._by_bell)
             for place in self._slots:
                 await self._obey(*place)
-            async for message in pubsub.listen():
-                if message["type"] == "message":
-                    await self._obey(*self._by_bell[message["channel"].decode()])
+            while True:
+                message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=BEAT_SECONDS)
+                if message is not None:
+                    await self._obey(*self._by_bell[message["channel"]])
 
     async def _obey(self, pool: PoolRef, slot: str) -> None:
         heard = time.monotonic()
