@@ -18,7 +18,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 _TRIPS = 2
 """Pipelines under way at one time: Redis works on one while this process reads the answers of the other."""
 _SEATS = 64
-"""Commands in one pipeline."""
+"""The most commands in one pipeline."""
+_FEW = 8
+"""Not worth two pipelines."""
 
 _Passenger = tuple[tuple[str | int, ...], "asyncio.Future[Any]"]
 
@@ -30,6 +32,7 @@ class Pipelining:
         self._client = client
         self._waiting: list[_Passenger] = []
         self._trips: set[asyncio.Task[None]] = set()
+        self._under_way = 0
 
     async def send(self, *command: str | int) -> Any:
         """The command's answer. A caller that is cancelled does not take its command back.
@@ -46,10 +49,15 @@ class Pipelining:
 
     async def _travel(self) -> None:
         while self._waiting:
-            aboard, self._waiting = self._waiting[:_SEATS], self._waiting[_SEATS:]
+            # Some are left for the trip that has not set out: else all travel in one, and the two never overlap.
+            share = math.ceil(len(self._waiting) / (_TRIPS - self._under_way))
+            seats = min(max(share, _FEW), _SEATS)
+            aboard, self._waiting = self._waiting[:seats], self._waiting[seats:]
+            self._under_way += 1
             try:
                 await self._carry(aboard)
             finally:
+                self._under_way -= 1
                 for _, answer in aboard:
                     answer.cancel()  # those that have none, when the loop ends
             await asyncio.sleep(0)  # let those who have been answered ask again

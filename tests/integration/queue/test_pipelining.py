@@ -35,6 +35,17 @@ async def test_what_is_asked_together_goes_in_few_round_trips(client: Redis) -> 
     assert await round_trips(client) - before < 100, "300 commands"
 
 
+async def test_many_callers_keep_two_pipelines_under_way(client: Redis) -> None:
+    pipelining = Pipelining(client)
+
+    async def caller() -> None:
+        for _ in range(10):
+            await pipelining.send("PING")
+
+    await asyncio.gather(*(caller() for _ in range(30)))
+    assert len(await client.client_list()) == 2
+
+
 async def test_an_error_reaches_only_the_one_who_asked_for_it(client: Redis) -> None:
     pipelining = Pipelining(client)
     answers: tuple[Any, ...] = await asyncio.gather(
