@@ -1,7 +1,7 @@
 # `make help` lists what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format crd lock train-demo-models check-demo-models chaos fuzz-api cluster-deps cluster-up cluster-down e2e bench-latency bench-queue bench-fairness bench-planner bench-operator prove-queue clean distclean
+.PHONY: help setup demo up test check format crd lock train-demo-models check-demo-models chaos fuzz-api cluster-deps cluster-up cluster-down e2e bench-latency bench-queue bench-fairness bench-api bench-planner bench-operator prove-queue clean distclean
 
 BIN := .venv/bin
 CLUSTER := PYTHONPATH=tests $(BIN)/python -m cluster
@@ -66,6 +66,9 @@ bench-queue: setup ## Compare the queue with arq, taskiq-redis and docket; BENCH
 
 bench-fairness: setup ## Show who waits how long beside a heavy user, in the queue and in plain FIFO
 	PYTHONPATH=tests $(BIN)/python -m bench.queueing.fairness $(BENCH)
+
+bench-api: setup ## Compare letting a job in with a bare route and with arq; BENCH="--help" for choices
+	PYTHONPATH=tests $(BIN)/python -m bench.admission.compare $(BENCH)
 
 bench-planner: setup ## Time plan() on small and large pools
 	PYTHONPATH=tests $(BIN)/python tests/bench/planner.py
