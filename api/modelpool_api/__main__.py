@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from types import FrameType
 from typing import Any
 
 import click
 
 from modelpool.errors import InvalidInput
+from modelpool_api.process_logs import set_up_logs, uvicorn_level
 from modelpool_api.settings import Settings
 
 _D = Settings()
+KIB = 1024
 
 
 def _env(name: str) -> dict[str, Any]:
     return {"envvar": f"MODELPOOL_{name}", "show_envvar": True}
-
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 @click.command(context_settings={"show_default": True})
@@ -46,12 +43,31 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 )
 @click.option("--admin-token", default="", show_default=False, help="Opens the admin API.", **_env("ADMIN_TOKEN"))
 @click.option(
+    "--max-body-bytes",
+    default=_D.max_body_bytes,
+    type=click.IntRange(64 * KIB),
+    help="Of a request's body.",
+    **_env("MAX_BODY_BYTES"),
+)
+@click.option(
+    "--max-input-pixels",
+    default=_D.max_input_pixels,
+    type=click.IntRange(4 * KIB),
+    help="Of an input image.",
+    **_env("MAX_INPUT_PIXELS"),
+)
+@click.option(
     "--log-level",
     default="info",
     type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
     **_env("LOG_LEVEL"),
 )
-@click.option("--access-log/--no-access-log", default=False, help="One line a request.", **_env("ACCESS_LOG"))
+@click.option(
+    "--access-log/--no-access-log",
+    default=False,
+    help="One line a request, without address and ids.",
+    **_env("ACCESS_LOG"),
+)
 def main(log_level: str, access_log: bool, root_path: str, **given: object) -> None:
     """Serve the modelpool API over HTTP. Redis may be away at the start: /readyz says so until it is there."""
     import uvicorn  # --help answers without loading the server
@@ -59,8 +75,8 @@ def main(log_level: str, access_log: bool, root_path: str, **given: object) -> N
     from modelpool_api.app import create_app
     from modelpool_api.context import open_context
 
-    logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT, stream=sys.stderr)
     settings = Settings(root_path=root_path.rstrip("/"), **given)  # type: ignore[arg-type]  # click has checked them
+    set_up_logs(log_level, access=access_log, root=settings.root_path)
     try:
         context = open_context(settings)
     except InvalidInput as error:
@@ -79,7 +95,7 @@ def main(log_level: str, access_log: bool, root_path: str, **given: object) -> N
         host=settings.host,
         port=settings.port,
         log_config=None,
-        log_level=log_level,
+        log_level=uvicorn_level(log_level),
         access_log=access_log,
         proxy_headers=False,
         server_header=False,

@@ -1,4 +1,4 @@
-"""What the API process is told from outside. Every value is a flag of ``python -m modelpool_api`` and a variable."""
+"""What the API process is told from outside; what an operator may want to change is a flag and a variable of ``__main__``."""
 
 from __future__ import annotations
 

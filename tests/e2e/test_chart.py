@@ -66,7 +66,7 @@ def test_every_pod_is_admitted_where_the_restricted_level_is_enforced(release: R
 @pytest.mark.budget(20)
 def test_an_upgrade_keeps_passwords(release: Release) -> None:
     before = release.secrets()
-    assert set(before) == {"redisPassword", "redisUrl", "storeUrl", "subjectSecret"}
+    assert set(before) == {"adminToken", "redisPassword", "redisUrl", "storeUrl", "subjectSecret"}
     release.upgrade({"api": {"replicas": 1}})
     assert release.secrets() == before
 

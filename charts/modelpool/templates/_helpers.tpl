@@ -61,6 +61,12 @@ labels:
 {{- end -}}
 {{- end }}
 
+{{- define "modelpool.adminTokenRef" -}}
+{{- with .Values.api.adminToken -}}
+{name: {{ .existingSecret | default (include "modelpool.secretName" $) }}, key: {{ ternary .key "adminToken" (not (empty .existingSecret)) }}}
+{{- end -}}
+{{- end }}
+
 {{/* Variables with the two URLs. */}}
 {{- define "modelpool.urls" -}}
 - name: MODELPOOL_REDIS_URL

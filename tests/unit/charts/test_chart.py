@@ -9,12 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import click
 import helm_python
 import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
 
+from modelpool_api.__main__ import main as api_command
 from modelpool_api.policy import parse_policy
 from support.chart import CHART, MATRIX, SCHEMA, VALUES, Values, notes, pod_specs, rendered
 
@@ -114,7 +116,7 @@ def test_mounts_and_references_lead_somewhere(values: Values) -> None:
                 if reference["name"] in keys:
                     assert reference["key"] in keys[reference["name"]], name
                 else:
-                    assert reference["name"] in ("cache", "bucket", "cookies"), name
+                    assert reference["name"] in ("cache", "bucket", "cookies", "office"), name
 
 
 @each_values
@@ -153,6 +155,7 @@ def test_operator_and_api_are_told_where_things_are() -> None:
     api = environment(values, "demo-api")
     assert api["MODELPOOL_REDIS_URL"] == secret
     assert api["MODELPOOL_SUBJECT_SECRET"] == {"secretKeyRef": {"name": "cookies", "key": "ring"}}
+    assert api["MODELPOOL_ADMIN_TOKEN"] == {"secretKeyRef": {"name": "office", "key": "token"}}
     assert api["MODELPOOL_API_KEYS"] == "/etc/modelpool/keys/keys.yaml"
     assert environment(MATRIX["some namespaces"], "demo-operator")["MODELPOOL_NAMESPACES"] == "art,film"
 
@@ -171,7 +174,19 @@ def test_operator_and_api_are_told_where_things_are() -> None:
 def test_the_secret_holds_the_addresses(case: str, urls: dict[str, str]) -> None:
     held = one(rendered(MATRIX[case]), "Secret", "demo-urls")["stringData"]
     assert held.items() >= urls.items()
-    assert len(held["subjectSecret"]) == 48
+    assert len(held["subjectSecret"]) == len(held["adminToken"]) == 48
+    assert held["subjectSecret"] != held["adminToken"]
+
+
+@pytest.mark.parametrize("case", ["default", "everything said"])
+def test_the_api_knows_every_variable_that_the_chart_sets_and_takes_its_values(case: str) -> None:
+    told = {name: value for name, value in environment(MATRIX[case], "demo-api").items() if isinstance(value, str)}
+    known = {str(option.envvar): option for option in api_command.params}
+    assert set(environment(MATRIX[case], "demo-api")) <= set(known)
+    for name, value in told.items():
+        known[name].type_cast_value(click.Context(api_command), value)
+    own = {"MODELPOOL_REDIS_URL", "MODELPOOL_STORE_URL", "MODELPOOL_SUBJECT_SECRET", "MODELPOOL_ADMIN_TOKEN"}
+    assert set(known) - set(told) - own <= {"None", "MODELPOOL_API_KEYS"}
 
 
 def test_the_address_of_our_redis_holds_its_password() -> None:
