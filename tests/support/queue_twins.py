@@ -98,9 +98,9 @@ class QueueTwins(RuleBasedStateMachine):
         assert depths == self.model.depths()
         self.every_job_is_in_its_places_and_every_key_has_a_life(*places)
 
-    async def _all(self) -> tuple[Any, Any, Any]:
+    async def _all(self) -> tuple[Any, ...]:
         """What the checks of one step need, asked for at once."""
-        return await asyncio.gather(self._told(), self.redis.depths(), self._look())
+        return tuple(await asyncio.gather(self._told(), self.redis.depths(), self._look()))
 
     def nothing_else_was_told(self) -> None:
         self.both_told_the_same(*self.run(self._told()))

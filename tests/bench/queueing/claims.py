@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bench.queueing.ours import MODEL, POOL, fill, new_jobs, results_of
@@ -45,8 +46,10 @@ class Line:
         await self.queue.finish_all(batch.lease, results_of(batch))
 
 
-async def measure(short_url: str, long_url: str, lengths: tuple[int, int], rounds: int, clients: int) -> list[Line]:
-    """Times on two queues; ``long_url`` must hold its jobs already."""
+async def measure(
+    short_url: str, long_url: str, lengths: tuple[int, int], rounds: int, clients: int, step: Callable[[], object]
+) -> list[Line]:
+    """Times on two queues; ``long_url`` must hold its jobs already. ``step`` is called after each round on each."""
     ends = [await connect(url, max_connections=clients) for url in (short_url, long_url)]
     lines = [Line(RedisQueue(POOL, client), length) for client, length in zip(ends, lengths, strict=True)]
     await fill(short_url, lines[0].queue, lengths[0], clients)
@@ -57,11 +60,14 @@ async def measure(short_url: str, long_url: str, lengths: tuple[int, int], round
     for number in range(rounds):
         for line in lines:
             await line.once(1_000_000_000 + 8 * number)
+            step()
     for client in ends:
         await client.aclose()
     return lines
 
 
-def claims(short_url: str, long_url: str, lengths: tuple[int, int], rounds: int, clients: int) -> list[Line]:
+def claims(
+    short_url: str, long_url: str, lengths: tuple[int, int], rounds: int, clients: int, step: Callable[[], object]
+) -> list[Line]:
     """:func:`measure`, on a loop of its own."""
-    return asyncio.run(measure(short_url, long_url, lengths, rounds, clients))
+    return asyncio.run(measure(short_url, long_url, lengths, rounds, clients, step))

@@ -1,16 +1,16 @@
 """The queue against arq, taskiq-redis and docket: enqueue and drain, claims in long lines, memory per job.
 
-    make bench-queue
+    make bench-queue                                                    all of it, about ten minutes on a quiet machine
     make bench-queue BENCH="--sizes 1000 --ours 100000 --repeats 1"     a short one
-    make bench-queue BENCH="--sizes 1000,10000 --ours 100000,1000000"   all of it
 
 Everybody gets the same real Redis 7 on this machine, empty before each run, the same requests, and as many clients with
 one call outstanding each. Peers run as they come: a no-op job, their own worker with that many jobs at a time, their
 results kept for an hour. Our jobs keep their whole promise: lease, attempts, result, event, fairness. Peers know no
 batches, so our batches of eight are compared with the best of the peers' drains. Ratios are medians over the repeats of
-ours divided by the best peer's, at the largest size that all have run; those of "cpu" compare jobs per second of
-computing, client and Redis together, which a busy machine disturbs less. "claim_p99_ms_1k" and "…_1m" are of the
-shortest and of the longest line asked for. The last line is JSON.
+ours divided by the best peer's, at the largest size that all have run; those of computing compare jobs per second of
+it, client and Redis together, which a busy machine disturbs less. Ours run alone at the larger sizes, once each; the
+longest line is filled, claimed from in turns with the shortest, and then drained. The last line is JSON: its
+"claim_p99_ms_1k" and "…_1m" are of the shortest and of the longest line asked for, its "bytes_per_job" of the longest.
 """
 
 from __future__ import annotations
@@ -24,14 +24,18 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import redis
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from bench.queueing.claims import Line, claims, percentile
 from bench.queueing.environments import python_of
+from bench.queueing.ours import POOL
 from support.redis_server import RedisMissingError, RedisProcess, debian_redis
 
 PEERS = {"arq": "arq", "taskiq": "taskiq-redis", "docket": "docket"}
@@ -68,15 +72,24 @@ def command(contender: str, url: str, jobs: int, clients: int) -> list[str]:
     return [sys.executable, "-m", "bench.queueing.ours", *load, "--batch", batch]
 
 
-def run(words: list[str]) -> dict[str, float]:
-    """One run in a process of its own; what it told last."""
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(
-            f"{' '.join(words)}\nended with {done.returncode}:\n{done.stderr[-3000:]}{done.stdout[-1000:]}"
-        )
-    told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+def run(words: list[str], look: Callable[[], None] = lambda: None) -> dict[str, float]:
+    """One run in a process of its own; what it told last. Meanwhile ``look`` is called each second."""
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while True:
+            try:
+                out, errors = process.communicate(timeout=1)
+                break
+            except subprocess.TimeoutExpired:
+                look()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(words)}\nended with {process.returncode}:\n{errors[-3000:]}{out[-1000:]}")
+    told: dict[str, float] = json.loads(out.splitlines()[-1])
     return told
+
+
+def bars() -> Progress:
+    """How far it is."""
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
 
 def longest(asked: argparse.Namespace) -> int:
@@ -91,8 +104,7 @@ def compare(server: RedisProcess, asked: argparse.Namespace, rates: Rates) -> No
         command(contender, server.url, 1, 1)  # the environments first
     steps = [(size, who) for size in asked.sizes for _ in range(asked.repeats) for who in contenders]
     steps += [(size, EIGHT) for size in asked.ours if size != longest(asked)]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns) as progress:
+    with bars() as progress:
         task = progress.add_task("", total=len(steps))
         for size, who in steps:
             progress.update(task, description=f"{who}, {size:,} jobs")
@@ -111,17 +123,35 @@ def rate(rates: Rates, who: str, size: int, what: str) -> float:
 def claim_cost(server: RedisProcess, asked: argparse.Namespace, folder: Path, rates: Rates) -> list[Line]:
     """Claims in the shortest and in the longest line, which is drained in the end."""
     lengths = (min(asked.sizes), longest(asked))
-    print(f"filling a line of {lengths[1]:,} …", flush=True)
     server.flush()
     words = command(EIGHT, server.url, lengths[1], asked.clients)
-    told = run([*words, "--phase", "enqueue"])
-    print(f"{told['enqueue']:.1f} s, {told['bytes']:.0f} bytes a job; claiming from it …", flush=True)
-    with RedisProcess(debian_redis(), folder / "short") as short:
-        lines = claims(short.url, server.url, lengths, asked.claims, asked.clients)
-    for line in lines:
-        print(f"claim of 8 among {line.length:,}: {percentile(line.claims, 0.5):.2f} ms p50", flush=True)
-    print("draining it …", flush=True)
-    rates[EIGHT, lengths[1]].append(told | run([*words, "--phase", "drain"]))
+    with bars() as progress, redis.Redis.from_url(server.url) as client:
+
+        def run_and_watch(what: str, phase: str) -> dict[str, float]:
+            task = progress.add_task(what, total=lengths[1])
+
+            def look() -> None:
+                left = client.zcard(POOL.key("due"))
+                progress.update(task, completed=left if phase == "enqueue" else lengths[1] - left)
+
+            told = run([*words, "--phase", phase], look)
+            look()
+            return told
+
+        def say(text: str) -> None:
+            progress.console.print(text)
+
+        told = run_and_watch(f"filling a line of {lengths[1]:,}", "enqueue")
+        say(f"{lengths[1]:,} jobs: {told['enqueue']:.1f} s in, {told['bytes']:.0f} bytes each")
+        task = progress.add_task("claiming from a short and a long line", total=2 * asked.claims)
+        with RedisProcess(debian_redis(), folder / "short") as short:
+            step = partial(progress.advance, task)
+            lines = claims(short.url, server.url, lengths, asked.claims, asked.clients, step)
+        for line in lines:
+            say(f"claim of 8 among {line.length:,}: {percentile(line.claims, 0.5):.2f} ms p50")
+        told |= run_and_watch("draining it", "drain")
+        say(f"{lengths[1]:,} jobs: {told['drain']:.1f} s out")
+    rates[EIGHT, lengths[1]].append(told)
     return lines
 
 
@@ -143,30 +173,27 @@ def show(rates: Rates, lines: list[Line]) -> None:
     console.print(table)
 
 
+def ratios(rates: Rates, peers: list[str], size: int, cost: str = "") -> dict[str, float]:
+    """Ours against the best peer's, in jobs per second; with ``cost`` "_cpu" per second of computing."""
+
+    def against(what: str, *mine: str) -> float:
+        best = max((rate(rates, peer, size, what + cost) for peer in peers), default=math.inf)
+        return round(statistics.median(rate(rates, who, size, what + cost) for who in mine) / best, 2)
+
+    return {
+        "drain_vs_best_peer": against("drain", EIGHT),
+        "drain_batch1_vs_best_peer": against("drain", ONE),
+        "enqueue_vs_best_peer": against("enqueue", ONE, EIGHT),
+    }
+
+
 def figures(rates: Rates, lines: list[Line], peers: list[str], size: int) -> dict[str, float]:
     """The line of JSON."""
-    best = {what: max((rate(rates, peer, size, what) for peer in peers), default=0.0) for what in ("enqueue", "drain")}
-
-    def against(mine: float, what: str) -> float:
-        return round(mine / best[what], 2) if best[what] else 0.0
-
-    cpu = {
-        what: max((rate(rates, peer, size, f"{what}_cpu") for peer in peers), default=0.0)
-        for what in ("enqueue", "drain")
-    }
     largest = max(size for who, size in rates if who == EIGHT)
     return {
-        "drain_vs_best_peer": against(rate(rates, EIGHT, size, "drain"), "drain"),
-        "drain_batch1_vs_best_peer": against(rate(rates, ONE, size, "drain"), "drain"),
-        "enqueue_vs_best_peer": against(
-            statistics.median(rate(rates, who, size, "enqueue") for who in (ONE, EIGHT)), "enqueue"
-        ),
+        **ratios(rates, peers, size),
         "claim_p99_ms_1k": round(percentile(lines[0].claims, 0.99), 2),
         "claim_p99_ms_1m": round(percentile(lines[1].claims, 0.99), 2),
-        "jobs_in_the_longest_line": lines[1].length,
-        "drain_cpu_vs_best_peer": round(rate(rates, EIGHT, size, "drain_cpu") / (cpu["drain"] or math.inf), 2),
-        "drain_batch1_cpu_vs_best_peer": round(rate(rates, ONE, size, "drain_cpu") / (cpu["drain"] or math.inf), 2),
-        "enqueue_cpu_vs_best_peer": round(rate(rates, ONE, size, "enqueue_cpu") / (cpu["enqueue"] or math.inf), 2),
         "bytes_per_job": round(statistics.median(told["bytes"] for told in rates[EIGHT, largest])),
     }
 
@@ -185,7 +212,10 @@ def main() -> None:
     show(rates, lines)
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     print(f"{asked.clients} clients; load of the machine {load} on {os.cpu_count()} cores")
-    print(json.dumps(figures(rates, lines, [peer for peer in asked.peers.split(",") if peer], max(asked.sizes))))
+    peers = [peer for peer in asked.peers.split(",") if peer]
+    computing = ratios(rates, peers, max(asked.sizes), "_cpu")
+    print("per second of computing: " + ", ".join(f"{name} {value}" for name, value in computing.items()))
+    print(json.dumps(figures(rates, lines, peers, max(asked.sizes))))
 
 
 if __name__ == "__main__":
