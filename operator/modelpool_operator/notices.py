@@ -26,6 +26,7 @@ class Notices:
         self._board = board
         self._catalog: Catalog | None = None
         """As it is known to be published, without its moment; None when that has to be looked up."""
+        self._made: tuple[ModelPool, Catalog] | None = None
         self._status: ModelPoolStatus | None = None
         self.latest: ModelPoolStatus | None = None
         """What was to be told last, written or not."""
@@ -37,7 +38,7 @@ class Notices:
 
     async def publish_catalog(self, pool: ModelPool, epoch: int, now: int) -> bool:
         """Publish the pool's catalog if it is not there yet, and clear up after slots that are gone. True: it was news."""
-        wanted = catalog_of(pool)
+        wanted = self._catalog_of(pool)
         if self._catalog is None:
             found = await self._board.catalog()
             self._catalog = found.model_copy(update={"updated_at": 0}) if found is not None else None
@@ -50,6 +51,11 @@ class Notices:
             await self._board.remove_slot(slot, epoch)
         self._catalog = wanted
         return True
+
+    def _catalog_of(self, pool: ModelPool) -> Catalog:
+        if self._made is None or self._made[0] is not pool:
+            self._made = pool, catalog_of(pool)
+        return self._made[1]
 
     async def assign(self, plan: Plan, on_record: Mapping[str, Assignment], epoch: int) -> AsyncIterator[Move]:
         """Write what is not on record yet; yields each move once it is written."""

@@ -29,6 +29,7 @@ from modelpool_operator.planner import HeldReason, Move, Plan, Snapshot, plan
 from modelpool_operator.sources.port import PoolSource
 from modelpool_operator.status import status_of, status_without_sight
 from modelpool_operator.tellers import NobodyElse, Teller
+from modelpool_operator.turns import Turns
 from modelpool_operator.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ SOON_SECONDS = 0.5
 """After a bell about a model that is served already: its queue may have become long."""
 REST_SECONDS = 2.0
 """Between rounds otherwise."""
+LEAST_REST = 200
+"""A round that is not urgent waits so many times as long as the last one took, so that a process can keep 200 pools."""
 LEAST_SECONDS = 0.02
 """Between any two rounds: bells come by the hundred."""
 AWAY_SECONDS = 1.0
@@ -57,6 +60,8 @@ class Parts:
     metrics: OperatorMetrics
     now: Callable[[], int]
     teller: Teller = field(default_factory=NobodyElse)
+    turns: Turns = field(default_factory=Turns)
+    """Shared by all pools of a process."""
 
 
 class Reconciler:
@@ -77,6 +82,7 @@ class Reconciler:
         self._measures = Measures(parts.metrics, self._name)
         self._told: dict[tuple[str, str | None], str] = {}
         self._wake = asyncio.Event()
+        self._soon = SOON_SECONDS
         self._round_at = parts.now()
 
     async def run(self) -> None:
@@ -126,7 +132,7 @@ class Reconciler:
                 if about not in self._served:
                     self._wake.set()
                 elif soon is None or soon.when() <= loop.time():
-                    soon = loop.call_later(SOON_SECONDS, self._wake.set)
+                    soon = loop.call_later(self._soon, self._wake.set)
 
     async def _rounds(self) -> None:
         away = False
@@ -159,7 +165,15 @@ class Reconciler:
         :raises StaleEpoch: a newer operator is in charge.
         :raises QueueUnavailable: Redis is away.
         """
-        started = time.perf_counter()
+        async with self._parts.turns.take():
+            started = time.perf_counter()
+            delay = await self._round()
+            took = time.perf_counter() - started
+        self._parts.metrics.reconcile.labels(self._name).observe(took)
+        self._soon = max(SOON_SECONDS, LEAST_REST * took)
+        return delay
+
+    async def _round(self) -> float:
         if self._parts.source.refresh():
             self._tell_of_source()
         if self._parts.source.epoch > self._epoch:
@@ -193,7 +207,6 @@ class Reconciler:
         status = status_of(account, self._notices.latest)
         self._parts.teller.tell(status)
         owed = await self._notices.tell(status, int(pool.spec.rebalance.interval_seconds * 1000))
-        self._parts.metrics.reconcile.labels(self._name).observe(time.perf_counter() - started)
         delay = self._delay(snapshot, planned)
         return delay if owed is None else min(delay, owed / 1000)
 
@@ -228,7 +241,7 @@ class Reconciler:
         waiting = any(held.demanded and held.reason is not HeldReason.NO_WORKER for held in planned.held)
         if coming or loading or waiting:
             return min(BUSY_SECONDS, rest)
-        return min(SOON_SECONDS, rest) if any(model.queued for model in snapshot.models) else rest
+        return min(self._soon, rest) if any(model.queued for model in snapshot.models) else rest
 
     def _slots(self) -> list[str]:
         pool = self._parts.source.pool

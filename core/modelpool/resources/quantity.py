@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -41,6 +42,7 @@ def parse_quantity(text: str) -> Decimal:
     return Decimal(number) * _SUFFIX[suffix or ""]
 
 
+@lru_cache(maxsize=1024)  # the operator asks for the same few again and again
 def parse_bytes(text: str) -> int:
     """A quantity of memory in whole bytes, rounded up."""
     return int(parse_quantity(text).to_integral_value(rounding="ROUND_CEILING"))

@@ -28,12 +28,15 @@ from modelpool_operator.runtimes.pods.runtime import PodRuntime
 from modelpool_operator.runtimes.pods.spec import Setting
 from modelpool_operator.sources.resource import PoolResource
 from modelpool_operator.tellers import Teller
+from modelpool_operator.turns import Turns
 from modelpool_operator.workers import Workers
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
 """Between two looks at a pool's pods while nothing happens to them."""
+ROUNDS_AT_ONCE = 4
+"""Enough to keep the processor busy while some of them wait for Redis."""
 AGAIN_SECONDS = 2.0
 """Between attempts while Redis is away."""
 
@@ -68,6 +71,7 @@ class ClusterPools:
         self._metrics = metrics
         self._now = now
         self._prometheus = prometheus
+        self._turns = Turns(ROUNDS_AT_ONCE)
 
     def unready(self) -> str | None:
         """Why this operator cannot do its work yet, or None."""
@@ -108,6 +112,7 @@ class ClusterPools:
                 metrics=self._metrics,
                 now=self._now,
                 teller=teller,
+                turns=self._turns,
             )
         )
 

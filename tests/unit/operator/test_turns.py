@@ -1,0 +1,53 @@
+"""Rounds take turns, and nobody waits for ever."""
+
+import asyncio
+
+from modelpool_operator.turns import Turns
+
+
+async def test_no_more_than_the_given_number_work_at_once_and_the_first_come_goes_first() -> None:
+    turns, inside, most, order = Turns(2, longest_wait=10), 0, 0, []
+
+    async def round_(number: int) -> None:
+        nonlocal inside, most
+        async with turns.take():
+            inside += 1
+            most = max(most, inside)
+            order.append(number)
+            await asyncio.sleep(0)
+            inside -= 1
+
+    await asyncio.gather(*(round_(number) for number in range(20)))
+    assert most == 2
+    assert order == list(range(20))
+
+
+async def test_who_has_waited_long_enough_goes_ahead_and_takes_nobodys_turn_away() -> None:
+    turns, go_on = Turns(1, longest_wait=0.01), asyncio.Event()
+
+    async def slow() -> None:
+        async with turns.take():
+            await go_on.wait()
+
+    async def impatient() -> bool:
+        async with turns.take():
+            return go_on.is_set()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(slow())
+        await asyncio.sleep(0)
+        assert await impatient() is False
+        go_on.set()
+    assert await impatient() is True
+
+
+async def test_a_round_that_fails_gives_its_turn_back() -> None:
+    turns = Turns(1, longest_wait=10)
+    for _ in range(3):
+        try:
+            async with turns.take():
+                raise RuntimeError("a round has failed")
+        except RuntimeError:
+            continue
+    async with asyncio.timeout(5), turns.take():
+        pass
