@@ -131,8 +131,9 @@ async def _draft(context: Context, subject: Subject, asked: Asked, pool: Pool, m
 
 def _full(context: Context, lane: Lane, draft: _Draft) -> overload.Full | None:
     """By how much the lane is full for this job; None while it has room."""
-    limit = context.policy.overload.limit(lane)
-    if limit is None or (wait := draft.pool.wait(draft.model, lane)) <= limit:
+    pool = draft.pool
+    limit = context.policy.overload.limit(lane, pool.snapshot.catalog.target_seconds)
+    if limit is None or (wait := pool.wait(draft.model, lane)) <= limit:
         return None
     return overload.Full(wait, limit)
 

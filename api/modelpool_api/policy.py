@@ -7,11 +7,12 @@ Pure apart from :func:`read_policy`. Every ceiling is in quota units a UTC day.
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from modelpool.errors import InvalidInput
@@ -137,16 +138,34 @@ class Accounts(Section):
     """Whether a new account costs a solved challenge."""
 
 
+_TIMES = re.compile(r"[1-9][0-9]{0,3}(\.[0-9]{1,2})?x")
+
+
+def _wait(value: object) -> float | str | None:
+    if value is None or (isinstance(value, str) and _TIMES.fullmatch(value)):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e9:
+        return float(value)
+    raise ValueError("write seconds above 0, or such as 12x for so many times the pool's targetSeconds, or null")
+
+
+Wait = Annotated[float | str | None, PlainValidator(_wait)]
+
+
 class Overload(Section):
-    """The longest predicted wait, in seconds, at which a lane still lets jobs in; null: always."""
+    """The longest predicted wait at which a lane still lets jobs in; null: always.
 
-    paid: float | None = Field(None, gt=0)
-    account: float | None = Field(180.0, gt=0)
-    anonymous: float | None = Field(120.0, gt=0)
+    In seconds, or as ``12x``: so many times the pool's ``targetSeconds``, which is what its users were promised.
+    """
 
-    def limit(self, lane: Lane) -> float | None:
-        """Of one lane."""
-        return {Lane.PAID: self.paid, Lane.ACCOUNT: self.account, Lane.ANONYMOUS: self.anonymous}[lane]
+    paid: Wait = None
+    account: Wait = "18x"
+    anonymous: Wait = "12x"
+
+    def limit(self, lane: Lane, target_seconds: float) -> float | None:
+        """Seconds of one lane."""
+        found = {Lane.PAID: self.paid, Lane.ACCOUNT: self.account, Lane.ANONYMOUS: self.anonymous}[lane]
+        return float(found.removesuffix("x")) * target_seconds if isinstance(found, str) else found
 
 
 class Challenge(Section):

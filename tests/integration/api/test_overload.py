@@ -15,7 +15,7 @@ from modelpool.queue.redis import RedisQueue
 from support import wait_until
 from support.fake_worker import FakeWorker
 from support.pictures import picture
-from support.running_api import POOL, published
+from support.running_api import CATALOG, POOL, published
 from support.visitors import ADMIN, Door, Visitor, door_settings, open_door
 
 LIMIT = 0.5
@@ -101,6 +101,19 @@ async def test_when_the_queue_has_emptied_the_lane_is_open_again(door: Door, cli
 
     async with worker.work():
         await wait_until(is_open)
+
+
+@pytest.mark.parametrize(("target", "open_lane"), [(0.1, False), (1000, True)])
+async def test_how_long_is_too_long_follows_from_what_the_pool_has_promised(
+    redis_url_any: str, tmp_path: Path, target: float, open_lane: bool
+) -> None:
+    document = "{profile: local, overload: {anonymous: 5x}}"
+    async with published(redis_url_any) as (_, board):
+        await board.put_catalog(CATALOG.model_copy(update={"target_seconds": target}))
+        async with open_door(door_settings(redis_url_any, tmp_path, document)) as door:
+            visitor = Visitor(door)
+            statuses = {(await visitor.ask()).status_code for _ in range(60)}
+    assert (statuses == {202}) is open_lane
 
 
 class TestWhatNeedsNoRoom:

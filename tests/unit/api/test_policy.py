@@ -16,7 +16,21 @@ def test_what_is_not_said_comes_from_the_profile() -> None:
     assert (public.anonymous.cookie, public.anonymous.prefix, public.anonymous.site) == (50, 250, 1_000)
     assert (public.anonymous.burst.per_second, public.anonymous.burst.burst) == (2, 5)
     assert local.anonymous.cookie > 10**6
-    assert local.overload.limit(Lane.ANONYMOUS) is None
+    assert local.overload.limit(Lane.ANONYMOUS, 10) is None
+
+
+def test_the_longest_wait_is_in_seconds_or_in_times_of_what_the_pool_has_promised() -> None:
+    public = read_policy("public").overload
+    assert [public.limit(lane, 10) for lane in (Lane.PAID, Lane.ACCOUNT, Lane.ANONYMOUS)] == [None, 180, 120]
+    assert public.limit(Lane.ANONYMOUS, 2.5) == 30
+    said = parse_policy({"overload": {"paid": "1.5x", "account": 7, "anonymous": None}}).overload
+    assert [said.limit(lane, 60) for lane in (Lane.PAID, Lane.ACCOUNT, Lane.ANONYMOUS)] == [90, 7, None]
+
+
+def test_a_bare_off_is_what_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "admission.yaml"
+    path.write_text("behaviour: {mode: off}")
+    assert read_policy(str(path)).behaviour.mode == "off"
 
 
 def test_a_document_changes_what_it_says_and_nothing_else(tmp_path: Path) -> None:
@@ -50,6 +64,14 @@ def test_a_document_changes_what_it_says_and_nothing_else(tmp_path: Path) -> Non
         ("cors: {allowedOrigins: ['gallery.example']}", "cors.allowedOrigins"),
         ("identity: {cookie: {sameSite: none}}", "needs secure: true"),
         ("profile: generous", "profile"),
+        ("overload: {paid: 0}", "overload.paid: write seconds above 0"),
+        ("overload: {paid: 0x}", "overload.paid: write seconds above 0"),
+        ("overload: {paid: yes}", "overload.paid: write seconds above 0"),
+        ("overload: {anonymous: .inf}", "overload.anonymous: write seconds above 0"),
+        ("behaviour: {mode: on}", "behaviour.mode"),
+        ("behaviour: {answer: ban}", "behaviour.answer"),
+        ("behaviour: {record: {file: ''}}", "behaviour.record.file"),
+        ("challenge: {cost: 0}", "challenge.cost"),
         ("- 1", "must be an object"),
         ("a: [", "is no YAML"),
     ],
