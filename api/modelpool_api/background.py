@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from modelpool.queue.witness import refunds_key
 from modelpool.store.sweep import sweep_alone
 from modelpool.tasks import end
-from modelpool_api.admission import announce
 from modelpool_api.context import Context
+from modelpool_api.counting import announce
 from modelpool_api.outcomes import Outcomes
 from modelpool_api.repeating import repeat
 

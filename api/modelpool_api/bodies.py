@@ -10,8 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from modelpool.errors import InvalidInput, ModelpoolError
-from modelpool_api.admission import Asked
 from modelpool_api.challenges import SOLUTION_HEADER
+from modelpool_api.drafts import Asked
 from modelpool_api.problems import Malformed, invalid_fields
 from modelpool_api.schemas import JobBody
 

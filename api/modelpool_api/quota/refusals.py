@@ -7,6 +7,7 @@ import math
 from modelpool.errors import QuotaExceeded, TooManyRequests
 from modelpool_api.quota.balance import Balance
 
+OFFER = " A free account has an allowance of its own: POST /v1/accounts."
 _WHOSE = {
     "visitor": "your allowance of {limit} units for today",
     "device": "the allowance of {limit} units a day of this browser in its network",

@@ -1,0 +1,47 @@
+"""Watching what comes without credentials, as the admission document says: note, count, answer."""
+
+from __future__ import annotations
+
+from modelpool_api.behaviour.evidence import observe
+from modelpool_api.behaviour.rules import LooksUnusual, Pattern, noticed
+from modelpool_api.behaviour.sightings import sighting_of
+from modelpool_api.challenges import WHY_NOT, Verdict
+from modelpool_api.context import Context
+from modelpool_api.drafts import Asked, Draft
+from modelpool_api.identity.subject import Subject
+from modelpool_api.quota.refusals import OFFER
+from modelpool_api.seeds import words_digest
+
+
+async def watch(context: Context, subject: Subject, asked: Asked, draft: Draft) -> None:
+    """Notice patterns that no person has in what comes without credentials; answer them where that is enforced."""
+    rules, signals, recorder = context.policy.behaviour, subject.signals, context.recorder
+    if subject.plan is not None or signals is None or (rules.mode == "off" and recorder is None):
+        return
+    words = words_digest(draft.request, context.settings.engine_version, draft.image)
+    today = await context.ledger.days.today()
+    sighting = sighting_of(today, context.now_ms(), subject.repeats, signals, words, draft.job)
+    if recorder is not None:
+        recorder.record(sighting)
+    if rules.mode == "off":
+        return
+    patterns = noticed(await observe(context.pools.client, sighting), rules)
+    for pattern in patterns:
+        context.metrics.unusual_use.labels(pattern.value, rules.mode).inc()
+    if patterns and rules.mode == "enforce":
+        await _answer(context, subject, asked, patterns[0])
+
+
+async def _answer(context: Context, subject: Subject, asked: Asked, pattern: Pattern) -> None:
+    """Refuse gently, or let through who has solved a challenge.
+
+    :raises LooksUnusual: with a new challenge, where those are given.
+    """
+    offer = OFFER if context.policy.accounts.enabled else ""
+    if context.policy.behaviour.answer == "refuse":
+        raise LooksUnusual(pattern, offer)
+    verdict = await context.challenges.check(asked.solution, subject) if asked.solution is not None else None
+    if verdict is Verdict.SOLVED:
+        return
+    challenge = await context.challenges.issue(subject)
+    raise LooksUnusual(pattern, offer, challenge=challenge, why_not=WHY_NOT[verdict] if verdict is not None else None)

@@ -1,0 +1,57 @@
+"""Whether a lane has room for a job, and what is answered when it has none."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from modelpool.errors import Overloaded
+from modelpool.jobs import Lane
+from modelpool.queue.connection import unavailable
+from modelpool.queue.witness import need_not_be_made, witness_key
+from modelpool_api.context import Context
+from modelpool_api.counting import count
+from modelpool_api.drafts import Asked, Draft
+from modelpool_api.identity.subject import Subject
+from modelpool_api.overload import Full
+from modelpool_api.seeds import ring_seed, words_digest
+
+
+def fullness(context: Context, lane: Lane, draft: Draft) -> Full | None:
+    """By how much the lane is full for this job; None while it has room."""
+    pool = draft.pool
+    limit = context.policy.overload.limit(lane, pool.snapshot.catalog.target_seconds)
+    if limit is None or (wait := pool.wait(draft.model, lane)) <= limit:
+        return None
+    return Full(wait, limit)
+
+
+async def needs_no_room(context: Context, subject: Subject, asked: Asked, draft: Draft) -> bool:
+    """Whether the request is in already, or its picture is there or on its way, or that cannot be told for nothing."""
+    client = await context.pools.client()
+    if draft.idempotency_key is not None:
+        with unavailable():
+            if await client.exists(witness_key(draft.pool.ref, draft.job, draft.idempotency_key)):
+                return True
+    if not asked.body.cache:
+        return False
+    if draft.image is not None:
+        return True  # To decode it costs too much for those who may not even have units left.
+    version, request = context.settings.engine_version, draft.request
+    if asked.body.seed is None:
+        words = words_digest(request, version, None)
+        today, nth = await context.ledger.next_in_ring(lambda today: today.name("ring", subject.repeats, words))
+        request = request.model_copy(update={"seed": ring_seed(words, today.day, subject.repeats, nth)})
+    return await need_not_be_made(client, draft.pool.ref, request.digest(version))
+
+
+async def turn_away(context: Context, lane: Lane, draft: Draft, full: Full) -> NoReturn:
+    """Say when to come back. Nothing is charged, and it counts as demand."""
+    name = draft.model.name
+    count(context, draft.pool, name, lane, "shed")
+    await draft.pool.queue.shed(name)
+    seconds = full.retry_after(context.draw_seed() % 1000 / 1000)
+    raise Overloaded(
+        f"{name} is busy: a job would wait about {full.wait:.0f} s, and at most {full.limit:g} s are asked of you. "
+        f"Try again in {seconds} s; nothing was charged.",
+        retry_after=seconds,
+    )
