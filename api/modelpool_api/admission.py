@@ -25,7 +25,7 @@ from modelpool_api.quota.ceilings import allowance
 from modelpool_api.quota.ledger import Charge, Reserved
 from modelpool_api.quota.refusals import OFFER, AllowanceUsedUp, TooFast
 from modelpool_api.room import fullness, needs_no_room, turn_away
-from modelpool_api.seeds import ring_seed, words_digest
+from modelpool_api.seeds import ring_seed
 
 log = logging.getLogger(__name__)
 
@@ -54,11 +54,11 @@ async def admit(context: Context, subject: Subject, asked: Asked) -> Admission:
         if full is not None and not await needs_no_room(context, subject, asked, draft):
             await turn_away(context, subject.lane, draft, full)
         # Counted before the first pause: of a rush, each sees those before it.
-        pool.entered[draft.job] = (model.name, subject.lane, draft.work)
+        pool.entered.add(draft.job, model.name, subject.lane, draft.work)
         try:
             return await _take(context, subject, asked, draft, full)
         except BaseException:
-            pool.entered.pop(draft.job, None)
+            pool.entered.remove(draft.job)
             raise
     except (InvalidInput, LimitReached):
         count(context, pool, model.name, subject.lane, "refused")
@@ -83,7 +83,6 @@ async def _take(context: Context, subject: Subject, asked: Asked, draft: Draft, 
 
 async def _reserve(context: Context, subject: Subject, asked: Asked, draft: Draft) -> Reserved:
     """Take the units, and with them the place in the ring of seeds."""
-    words = words_digest(draft.request, context.settings.engine_version, draft.image)
     key = draft.idempotency_key
     ref = draft.pool.ref
     charge = Charge(
@@ -96,7 +95,7 @@ async def _reserve(context: Context, subject: Subject, asked: Asked, draft: Draf
         return await context.ledger.reserve(
             charge,
             lambda today: allowance(subject, today, context.policy),
-            ring=(lambda today: today.name("ring", subject.repeats, words)) if asked.body.seed is None else None,
+            ring=(lambda today: today.name("ring", subject.repeats, draft.words)) if asked.body.seed is None else None,
             offer=OFFER if subject.plan is None and context.policy.accounts.enabled else "",
         )
     except AllowanceUsedUp as refusal:
@@ -112,8 +111,7 @@ async def _complete(context: Context, subject: Subject, asked: Asked, draft: Dra
     body, request, version = asked.body, draft.request, context.settings.engine_version
     changes: dict[str, object] = {}
     if body.seed is None:
-        words = words_digest(request, version, draft.image)
-        changes["seed"] = ring_seed(words, reserved.day.day, subject.repeats, reserved.nth)
+        changes["seed"] = ring_seed(draft.words, reserved.day.day, subject.repeats, reserved.nth)
     if draft.image is not None:
         changes["input"] = await context.inputs.keep(draft.image)
     request = request.model_copy(update=changes)
@@ -145,7 +143,7 @@ async def enqueue(context: Context, admission: Admission) -> Enqueued:
     try:
         enqueued = await pool.queue.enqueue(job)
     except InvalidInput:
-        pool.entered.pop(job.id, None)
+        pool.entered.remove(job.id)
         await _give_up(context, admission.reserved)
         count(context, pool, job.request.model, job.lane, "refused")
         raise
@@ -156,7 +154,7 @@ async def enqueue(context: Context, admission: Admission) -> Enqueued:
     else:
         count(context, pool, job.request.model, job.lane, enqueued.outcome.value)
     if enqueued.outcome is not Outcome.QUEUED:
-        pool.entered.pop(job.id, None)
+        pool.entered.remove(job.id)
     return enqueued
 
 

@@ -15,7 +15,8 @@ import altcha
 from redis.asyncio import Redis
 
 from modelpool.queue.connection import unavailable
-from modelpool_api.identity.days import PREFIX, Days
+from modelpool_api.door_scripts import PREFIX
+from modelpool_api.identity.days import Days
 from modelpool_api.identity.ring import SecretRing
 from modelpool_api.identity.subject import Subject
 from modelpool_api.policy import Challenge

@@ -20,6 +20,7 @@ from modelpool.store.port import Store
 from modelpool_api.accounts.store import KeyStore
 from modelpool_api.behaviour.recording import Recorder
 from modelpool_api.challenges import Challenges
+from modelpool_api.door_scripts import DoorScripts
 from modelpool_api.identity.days import Days
 from modelpool_api.identity.keys_file import ApiKey, FileKeys, read_api_keys, require_plans
 from modelpool_api.identity.resolver import SignalSubjectResolver
@@ -65,6 +66,7 @@ class Context:
     inputs: Inputs
     policy: AdmissionPolicy
     resolver: SubjectResolver
+    scripts: DoorScripts
     ledger: Ledger
     keys: KeyStore
     challenges: Challenges
@@ -99,6 +101,7 @@ def open_context(
         reread_seconds=settings.reread_seconds,
     )
     stored = KeyStore(pools.client, policy.plans, unix_ms)
+    scripts = DoorScripts(pools.client)
     days = Days(pools.client, ring, now=redis_now)
     metrics = ApiMetrics(registry)
     record = policy.behaviour.record
@@ -117,7 +120,8 @@ def open_context(
             oidc=_verifier(policy.identity.oidc),
             root_path=settings.root_path,
         ),
-        ledger=Ledger(pools.client, days),
+        scripts=scripts,
+        ledger=Ledger(scripts, days),
         keys=stored,
         challenges=Challenges(
             policy.challenge,

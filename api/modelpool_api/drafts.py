@@ -14,6 +14,7 @@ from modelpool_api.identity.subject import Subject
 from modelpool_api.pools import Pool
 from modelpool_api.requests import resolve
 from modelpool_api.schemas import JobBody
+from modelpool_api.seeds import words_digest
 
 _MAX_KEY = 255
 
@@ -39,6 +40,8 @@ class Draft:
     image: bytes | None
     idempotency_key: str | None
     work: float
+    words: str
+    """What makes it the same request as another but for the seed."""
 
 
 async def prepared(context: Context, subject: Subject, asked: Asked, pool: Pool, model: CatalogModel) -> Draft:
@@ -50,12 +53,14 @@ async def prepared(context: Context, subject: Subject, asked: Asked, pool: Pool,
     scoped_key = scope_idempotency_key(asked.idempotency_key, subject)
     if body.image is not None and asked.upload is not None:
         raise InvalidInput("send one image: the file, or the field", param="image")
-    seed = body.seed if isinstance(body.seed, int) else context.draw_seed()
+    # One from the ring is known only when the units have been taken.
+    seed = context.draw_seed() if body.seed == "random" else body.seed or 0
     request = resolve(body, model, seed=seed, has_image=body.image is not None or asked.upload is not None)
     image = await context.inputs.bytes_of(body.image) if body.image is not None else asked.upload
     measured = pool.capacity(model).seconds_per_megapixel_step
     work = expected_work(request, measured or model.seconds_per_megapixel_step)
-    return Draft(pool, model, f"{pool.ref.short_id}-{context.new_token()}", request, image, scoped_key, work)
+    words = words_digest(request, context.settings.engine_version, image)
+    return Draft(pool, model, f"{pool.ref.short_id}-{context.new_token()}", request, image, scoped_key, work, words)
 
 
 def scope_idempotency_key(key: str | None, subject: Subject) -> str | None:

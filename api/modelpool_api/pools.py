@@ -41,6 +41,43 @@ class Snapshot:
     heartbeats: Mapping[str, Heartbeat]
     depths: Mapping[str, ModelDepth]
     at: int
+    capacities: dict[str, Capacity] = field(default_factory=dict, init=False, compare=False)
+    """By model, as far as somebody has asked."""
+
+
+class Entered:
+    """Expected GPU-seconds by model that go before others; kept as sums, because every request asks for them."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, tuple[str, bool, float]] = {}
+        self._paid: dict[str, float] = {}
+        self._all: dict[str, float] = {}
+
+    def add(self, job: str, model: str, lane: Lane, work: float) -> None:
+        """Count a job."""
+        self._jobs[job] = (model, lane is Lane.PAID, work)
+        self._change(model, lane is Lane.PAID, work)
+
+    def remove(self, job: str) -> None:
+        """Count it no more, if it was counted."""
+        found = self._jobs.pop(job, None)
+        if found is not None:
+            model, paid, work = found
+            self._change(model, paid, -work)
+
+    def clear(self) -> None:
+        """Count nothing any more."""
+        self._jobs.clear()
+        self._paid.clear()
+        self._all.clear()
+
+    def in_front(self, lane: Lane) -> Mapping[str, float]:
+        """What goes before a job of ``lane``, by model: paid work before paid jobs, all before the others."""
+        return self._paid if lane is Lane.PAID else self._all
+
+    def _change(self, model: str, paid: bool, work: float) -> None:
+        for sums in (self._all, self._paid) if paid else (self._all,):
+            sums[model] = sums.get(model, 0.0) + work
 
 
 @dataclass(slots=True)
@@ -54,12 +91,16 @@ class Pool:
     snapshot: Snapshot
     paces: dict[str, Pace] = field(default_factory=dict)
     """From jobs that this process has seen end, by model."""
-    entered: dict[str, tuple[str, Lane, float]] = field(default_factory=dict)
-    """Model, lane and work, by job, of what this process lets in since the snapshot: a rush is over before the next."""
+    entered: Entered = field(default_factory=Entered)
+    """What this process has let in since the snapshot: a rush is over before the next."""
 
     def capacity(self, model: CatalogModel) -> Capacity:
         """What the slots can do for ``model``."""
-        return capacity(model, self.snapshot.heartbeats.values(), self.snapshot.at)
+        snapshot = self.snapshot
+        found = snapshot.capacities.get(model.name)
+        if found is None:
+            found = snapshot.capacities[model.name] = capacity(model, snapshot.heartbeats.values(), snapshot.at)
+        return found
 
     def pace(self, model: CatalogModel, can: Capacity) -> Pace | None:
         """How fast jobs of ``model`` really run, if known."""
@@ -68,9 +109,8 @@ class Pool:
     def wait(self, model: CatalogModel, lane: Lane) -> float:
         """Predicted seconds until a job of ``lane`` that comes now would start."""
         in_front = {name: work_in_front(depth, lane) for name, depth in self.snapshot.depths.items()}
-        for name, whose, work in self.entered.values():
-            if lane is not Lane.PAID or whose is Lane.PAID:
-                in_front[name] = in_front.get(name, 0.0) + work
+        for name, work in self.entered.in_front(lane).items():
+            in_front[name] = in_front.get(name, 0.0) + work
         paces = self.paces
         beats = self.snapshot.heartbeats.values()
         return predicted_wait(
@@ -242,7 +282,8 @@ def find_model(name: str, pools: list[Pool]) -> tuple[Pool, CatalogModel]:
     if not offers:
         raise ModelNotFound(f"no pool offers a model called {name[:100]!r}; GET /v1/models lists them", param="model")
     in_default = [offer for offer in offers if offer[0].snapshot.catalog.default]
-    return min(in_default or offers, key=_predicted_wait)
+    offers = in_default or offers
+    return offers[0] if len(offers) == 1 else min(offers, key=_predicted_wait)
 
 
 def _predicted_wait(offer: tuple[Pool, CatalogModel]) -> tuple[float, str]:

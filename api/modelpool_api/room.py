@@ -13,7 +13,7 @@ from modelpool_api.counting import count
 from modelpool_api.drafts import Asked, Draft
 from modelpool_api.identity.subject import Subject
 from modelpool_api.overload import Full
-from modelpool_api.seeds import ring_seed, words_digest
+from modelpool_api.seeds import ring_seed
 
 
 def fullness(context: Context, lane: Lane, draft: Draft) -> Full | None:
@@ -38,7 +38,7 @@ async def needs_no_room(context: Context, subject: Subject, asked: Asked, draft:
         return True  # To decode it costs too much for those who may not even have units left.
     version, request = context.settings.engine_version, draft.request
     if asked.body.seed is None:
-        words = words_digest(request, version, None)
+        words = draft.words
         today, nth = await context.ledger.next_in_ring(lambda today: today.name("ring", subject.repeats, words))
         request = request.model_copy(update={"seed": ring_seed(words, today.day, subject.repeats, nth)})
     return await need_not_be_made(client, draft.pool.ref, request.digest(version))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_ALWAYS = {
-    "X-Content-Type-Options": "nosniff",
+_ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
     # Addresses of jobs are secrets.
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-}
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+)
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 PAGE_POLICY = (
     "default-src 'none'; style-src 'self' 'unsafe-inline'; font-src 'self' data:; img-src 'self' data: blob:; media-src 'self'; "
@@ -43,12 +42,11 @@ class SecurityHeaders:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _ALWAYS.items():
-                    headers.setdefault(name, value)
-                policy = content_policy(scope["path"], headers.get("content-type", ""))
-                if policy is not None:
-                    headers.setdefault("Content-Security-Policy", policy)
+                # As bytes: this is done for every answer.
+                given = dict(message["headers"])
+                policy = content_policy(scope["path"], given.get(b"content-type", b"").decode("latin-1"))
+                wanted = _ALWAYS if policy is None else [*_ALWAYS, (b"content-security-policy", policy.encode())]
+                message["headers"] = [*message["headers"], *(header for header in wanted if header[0] not in given)]
             await send(message)
 
         await self._app(scope, receive, with_headers)

@@ -119,13 +119,9 @@ class JobRequest(Document):
         Covers everything that decides the bytes: model revision, final prompts, all parameters, the input's hash (its
         key holds it), the format and the engine's version.
         """
-        canonical = json.dumps(
-            {"engine": engine_version, **self.model_dump(mode="json", exclude={"schema_version"})},
-            sort_keys=True,
-            separators=(",", ":"),
-            ensure_ascii=False,
-        )
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        # Fields come in the order of the class: equal requests have equal JSON.
+        canonical = self.model_dump_json(exclude={"schema_version"})
+        return hashlib.sha256(f"{engine_version}\n{canonical}".encode()).hexdigest()
 
 
 class Durations(Document):

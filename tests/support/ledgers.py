@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from redis.asyncio import Redis
 
+from modelpool_api.door_scripts import DoorScripts
 from modelpool_api.identity.days import Days
 from modelpool_api.identity.ring import DayKey, SecretRing
 from modelpool_api.policy import Burst
@@ -25,7 +26,7 @@ def make_ledger(client: Redis, now: Callable[[], int] | None = None, ring: Secre
     async def connected() -> Redis:
         return client
 
-    return Ledger(connected, Days(connected, ring, now=now))
+    return Ledger(DoorScripts(connected), Days(connected, ring, now=now))
 
 
 def charge(price: int = 1, *, witness: str = "nothing", repeat: str | None = None, id: str | None = None) -> Charge:

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from modelpool.errors import NotFound, Unauthenticated
 from modelpool.queue.connection import unavailable
 from modelpool_api.accounts.keys import KeyRecord, Kind, digest, key_text, parse_key
-from modelpool_api.identity.days import PREFIX
+from modelpool_api.door_scripts import PREFIX
 from modelpool_api.identity.subject import Subject
 from modelpool_api.policy import Plan
 

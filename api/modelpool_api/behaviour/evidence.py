@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import cache
 from importlib.resources import files
 
-from redis.asyncio import Redis
-from redis.commands.core import AsyncScript
-
-from modelpool.queue.connection import unavailable
 from modelpool.queue.rules import DAY_MS, HOUR_MS
 from modelpool_api.behaviour.rules import MINUTE_MS, Evidence
 from modelpool_api.behaviour.sightings import Sighting
-from modelpool_api.identity.days import PREFIX
+from modelpool_api.door_scripts import DoorScripts
 
 
 @cache
@@ -21,7 +16,7 @@ def _source() -> str:
     return (files("modelpool_api.behaviour") / "evidence.lua").read_text("utf-8")
 
 
-async def observe(client: Callable[[], Awaitable[Redis]], sighting: Sighting) -> Evidence:
+async def observe(scripts: DoorScripts, sighting: Sighting) -> Evidence:
     """Count one request and return what has been seen.
 
     :raises QueueUnavailable: Redis is away.
@@ -30,7 +25,5 @@ async def observe(client: Callable[[], Awaitable[Redis]], sighting: Sighting) ->
     if sighting.device is not None and sighting.visitor is not None:
         args += [f"device:{sighting.device}", sighting.visitor, DAY_MS]
         args += [f"spread:{sighting.fingerprint}", sighting.network, DAY_MS]
-    connected = await client()
-    with unavailable():
-        found = await AsyncScript(connected, _source())(keys=[PREFIX], args=args)
+    found = await scripts.run(_source(), *args)
     return Evidence(*(int(count) for count in found))

@@ -10,7 +10,6 @@ from modelpool_api.context import Context
 from modelpool_api.drafts import Asked, Draft
 from modelpool_api.identity.subject import Subject
 from modelpool_api.quota.refusals import OFFER
-from modelpool_api.seeds import words_digest
 
 
 async def watch(context: Context, subject: Subject, asked: Asked, draft: Draft) -> None:
@@ -18,14 +17,13 @@ async def watch(context: Context, subject: Subject, asked: Asked, draft: Draft) 
     rules, signals, recorder = context.policy.behaviour, subject.signals, context.recorder
     if subject.plan is not None or signals is None or (rules.mode == "off" and recorder is None):
         return
-    words = words_digest(draft.request, context.settings.engine_version, draft.image)
     today = await context.ledger.days.today()
-    sighting = sighting_of(today, context.now_ms(), subject.repeats, signals, words, draft.job)
+    sighting = sighting_of(today, context.now_ms(), subject.repeats, signals, draft.words, draft.job)
     if recorder is not None:
         recorder.record(sighting)
     if rules.mode == "off":
         return
-    patterns = noticed(await observe(context.pools.client, sighting), rules)
+    patterns = noticed(await observe(context.scripts, sighting), rules)
     for pattern in patterns:
         context.metrics.unusual_use.labels(pattern.value, rules.mode).inc()
     if patterns and rules.mode == "enforce":

@@ -15,10 +15,8 @@ from redis.commands.core import AsyncScript
 
 from modelpool.queue.connection import unavailable
 from modelpool.queue.rules import DAY_MS
+from modelpool_api.door_scripts import PREFIX
 from modelpool_api.identity.ring import DayKey, SecretRing
-
-PREFIX = "mpl:{door}"
-"""All keys of identity and quota begin so: they belong to everybody who shares this Redis, not to one pool."""
 
 _MARK = """
 local now = tonumber(ARGV[1])

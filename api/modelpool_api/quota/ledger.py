@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.commands.core import AsyncScript
-
 from modelpool.errors import QueueUnavailable
 from modelpool.queue.connection import unavailable
-from modelpool_api.identity.days import PREFIX, Days
+from modelpool_api.door_scripts import PREFIX, DoorScripts
+from modelpool_api.identity.days import Days
 from modelpool_api.identity.ring import DayKey
 from modelpool_api.quota import scripts
 from modelpool_api.quota.balance import Balance, tightest
@@ -47,15 +45,13 @@ class Reserved:
 class Ledger:
     """Takes units and gives them back. The clock is Redis's, or that of ``days`` in tests."""
 
-    def __init__(self, client: Callable[[], Awaitable[Redis]], days: Days) -> None:
-        self._client = client
+    def __init__(self, door: DoorScripts, days: Days) -> None:
+        self._door = door
         self.days = days
 
     async def _run(self, verb: str, *args: str | int) -> Any:
-        client = await self._client()
         now = "" if self.days.now is None else self.days.now()
-        with unavailable():
-            return await AsyncScript(client, scripts.source(verb))(keys=[PREFIX], args=[now, *args])
+        return await self._door.run(scripts.source(verb), now, *args)
 
     async def reserve(
         self,
@@ -135,7 +131,7 @@ class Ledger:
         :raises QueueUnavailable: Redis is away.
         """
         today = await self.days.today()
-        client = await self._client()
+        client = await self._door.client()
         with unavailable():
             return today, int(await client.get(f"{PREFIX}:ring:{today.day}:{ring(today)}") or 0)
 
@@ -146,7 +142,7 @@ class Ledger:
         """
         today = await self.days.today()
         span = range(today.day - days + 1, today.day + 1)
-        client = await self._client()
+        client = await self._door.client()
         with unavailable():
             found = await client.mget([f"{PREFIX}:use:{day}:{counter}" for day in span])
         return {day: int(count or 0) for day, count in zip(span, found, strict=True)}

@@ -12,6 +12,7 @@ from modelpool.queue.port import Outcome
 from modelpool_api.admission import admit, enqueue
 from modelpool_api.bodies import read_job
 from modelpool_api.context import Context
+from modelpool_api.outcomes import Outcomes
 from modelpool_api.pools import Pool
 from modelpool_api.preferences import MAX_WAIT, preferred_wait
 from modelpool_api.problems import responses
@@ -23,7 +24,7 @@ from modelpool_api.routes.examples import (
     REQUEST_EXAMPLES,
     SOLUTION_PARAMETER,
 )
-from modelpool_api.routes.process import Asker, Counted, Process, Root
+from modelpool_api.routes.process import DirectRoute, Process, Root, root_of, subject_of
 from modelpool_api.schemas import JobBody, JobView
 from modelpool_api.views import job_view
 
@@ -89,34 +90,16 @@ _BODY: dict[str, Any] = {
 }
 
 
-@router.post(
-    "/v1/jobs",
-    summary="Ask for a picture or a video",
-    status_code=202,
-    response_model=JobView,
-    responses={
-        200: {
-            "description": "The job has ended already.",
-            "model": JobView,
-            "content": _JSON,
-            "links": JOB_LINKS,
-            "headers": _LOCATION,
-        },
-        202: {
-            "description": "The job waits or runs; `Location` is its address.",
-            "content": _JSON,
-            "links": JOB_LINKS,
-            "headers": _LOCATION,
-        },
-        **responses(400, 401, 404, 413, 422, 429, 503),
-    },
-    openapi_extra=_BODY,
-)
-async def create(request: Request, context: Process, subject: Asker, outcomes: Counted, root: Root) -> Response:
+async def create(request: Request) -> Response:
     """Put a job into the queue. Only `model` is required: the model's defaults fill the rest.
 
     Answers 202 at once, or with `Prefer: wait=N` as soon as the job has ended.
     """
+    state = request.app.state
+    context: Context = state.context
+    outcomes: Outcomes = state.outcomes
+    root = root_of(request)
+    subject = await subject_of(request)
     admission = await admit(context, subject, await read_job(request))
     pool, job = admission.pool, admission.job
     wait = preferred_wait(request.headers.get("prefer"))
@@ -141,6 +124,34 @@ async def create(request: Request, context: Process, subject: Asker, outcomes: C
     if enqueued.outcome is Outcome.REPEATED:
         answer.headers["Idempotency-Replayed"] = "true"
     return answer
+
+
+router.add_api_route(
+    "/v1/jobs",
+    create,
+    methods=["POST"],
+    route_class_override=DirectRoute,
+    summary="Ask for a picture or a video",
+    status_code=202,
+    response_model=JobView,
+    responses={
+        200: {
+            "description": "The job has ended already.",
+            "model": JobView,
+            "content": _JSON,
+            "links": JOB_LINKS,
+            "headers": _LOCATION,
+        },
+        202: {
+            "description": "The job waits or runs; `Location` is its address.",
+            "content": _JSON,
+            "links": JOB_LINKS,
+            "headers": _LOCATION,
+        },
+        **responses(400, 401, 404, 413, 422, 429, 503),
+    },
+    openapi_extra=_BODY,
+)
 
 
 @router.get(

@@ -1,19 +1,21 @@
-"""How a route gets at its process: the context, the outcomes, the subject.
+"""How a route gets at its process: the context, the subject, the path of links.
 
-All are coroutines although none waits: FastAPI sends plain functions to a thread, which costs more than they do.
+All dependencies are coroutines although none waits: FastAPI sends plain functions to a thread, which costs more than they
+do. Even so it costs more to solve them than most of what they give; a :class:`DirectRoute` does without.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 from fastapi import Depends
+from fastapi.routing import APIRoute
 from starlette.requests import HTTPConnection
 
 from modelpool_api.context import Context
 from modelpool_api.identity.cookie_header import STATE
 from modelpool_api.identity.subject import Subject
-from modelpool_api.outcomes import Outcomes
 
 
 async def _context(connection: HTTPConnection) -> Context:
@@ -21,25 +23,34 @@ async def _context(connection: HTTPConnection) -> Context:
     return context
 
 
-async def _outcomes(connection: HTTPConnection) -> Outcomes:
-    outcomes: Outcomes = connection.app.state.outcomes
-    return outcomes
-
-
 async def _root(connection: HTTPConnection) -> str:
+    return root_of(connection)
+
+
+def root_of(connection: HTTPConnection) -> str:
+    """The path that links begin with."""
     root: str = connection.scope.get("root_path", "")
     return root.rstrip("/")
 
 
-async def _subject(connection: HTTPConnection) -> Subject:
-    subject = await (await _context(connection)).resolver.resolve(connection)
+async def subject_of(connection: HTTPConnection) -> Subject:
+    """Who asks; the answer gets their cookie."""
+    context: Context = connection.app.state.context
+    subject = await context.resolver.resolve(connection)
     # A dictionary that the middleware holds too: refusals carry the cookie as well.
     connection.scope.setdefault("state", {})[STATE] = subject.set_cookie
     return subject
 
 
 Process = Annotated[Context, Depends(_context)]
-Counted = Annotated[Outcomes, Depends(_outcomes)]
 Root = Annotated[str, Depends(_root)]
 """The path that links begin with."""
-Asker = Annotated[Subject, Depends(_subject)]
+Asker = Annotated[Subject, Depends(subject_of)]
+
+
+class DirectRoute(APIRoute):
+    """A route whose function takes the request and nothing else: FastAPI describes it and does nothing for it."""
+
+    def get_route_handler(self) -> Callable[..., Any]:
+        """The function itself."""
+        return self.endpoint

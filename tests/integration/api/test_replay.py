@@ -14,6 +14,7 @@ from modelpool_api.behaviour.evidence import observe
 from modelpool_api.behaviour.replay import Memory, replay
 from modelpool_api.behaviour.rules import Pattern
 from modelpool_api.behaviour.sightings import Sighting, read_lines
+from modelpool_api.door_scripts import DoorScripts
 from support.running_api import published
 from support.visitors import Door, Visitor, door_settings, open_door
 
@@ -95,5 +96,5 @@ async def test_replay_counts_as_redis_does(redis_url: str) -> None:
             fingerprint=device and f"f{draw.randrange(2)}",
             visitor=device and f"v{draw.randrange(9)}",
         )
-        assert memory.see(sighting) == await observe(redis, sighting)
+        assert memory.see(sighting) == await observe(DoorScripts(redis), sighting)
     await client.aclose()

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from modelpool_api.identity.days import PREFIX
+from modelpool_api.door_scripts import PREFIX
 from modelpool_api.quota.refusals import AllowanceUsedUp
 from support.ledgers import charge, make_ledger, under
 from support.queues import Clock

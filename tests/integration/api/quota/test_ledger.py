@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from modelpool.errors import QueueUnavailable
-from modelpool_api.identity.days import PREFIX
+from modelpool_api.door_scripts import PREFIX
 from modelpool_api.policy import Burst
 from modelpool_api.quota.ledger import Ledger
 from modelpool_api.quota.refusals import AllowanceUsedUp, TooFast
