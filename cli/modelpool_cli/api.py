@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import httpx
 
+from modelpool_cli.solving import solution_of
 from modelpool_local.exits import CommandFailed, Exit
 
 Job = dict[str, Any]
@@ -66,9 +67,9 @@ class Api:
         headers = {"Idempotency-Key": uuid.uuid4().hex}
         for _ in range(LOST_ANSWERS):
             with contextlib.suppress(httpx.ReadError, httpx.RemoteProtocolError, httpx.ReadTimeout):
-                return self._read(self._http.post("/v1/jobs", json=body, headers=headers))
+                return self._read(self._post(body, headers))
             self._until_it_answers()
-        return self._read(self._http.post("/v1/jobs", json=body, headers=headers))
+        return self._read(self._post(body, headers))
 
     def job(self, job: str, wait: float = 0) -> Job:
         """The job as it stands, or, with ``wait``, as soon as it has ended."""
@@ -133,6 +134,14 @@ class Api:
 
     def _call(self, method: str, path: str, params: dict[str, str] | None = None) -> Job:
         return self._read(self._http.request(method, path, params=params))
+
+    def _post(self, body: dict[str, Any], headers: dict[str, str]) -> httpx.Response:
+        """Send a job; where the answer is a challenge, solve it and send the job again."""
+        answer = self._http.post("/v1/jobs", json=body, headers=headers)
+        solution = solution_of(answer)
+        if solution is None:
+            return answer
+        return self._http.post("/v1/jobs", json=body, headers=headers | {"Modelpool-Solution": solution})
 
     def _until_it_answers(self) -> None:
         """Wait for an API that was there a moment ago."""

@@ -58,9 +58,7 @@ def modelpool() -> None:
 @click.option(
     "--admission",
     envvar="MODELPOOL_ADMISSION",
-    default="local",
-    show_default=True,
-    help="Who may take how much: local, public, or a YAML file.",
+    help="Who may take how much: local, public, or a YAML file.  [default: the pool's modelpool.dev/admission, or local]",
 )
 @click.option("--table/--plain", default=True, help="A live table on a terminal, or plain lines.")
 @click.option("--grace", type=click.FloatRange(0), default=30.0, show_default=True, help="Seconds to finish on Ctrl-C.")

@@ -117,7 +117,7 @@ class Supervisor:
             *(sys.executable, "-m", "modelpool_api"),
             *("--host", options.host),
             *("--port", str(options.port)),
-            *("--admission", options.admission),
+            *("--admission", options.admission_for(self._pool)),
         ]
         if options.api_keys is not None:
             api += ["--api-keys", str(options.api_keys.absolute())]

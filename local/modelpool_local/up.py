@@ -28,9 +28,10 @@ def run_up(options: UpOptions, console: Console | None = None) -> int:
         preflight.check_memory(pool, available_bytes())
     else:
         preflight.check_timings(options.simulated)
-    preflight.check_admission(options.admission)
+    admission = options.admission_for(pool)
+    preflight.check_admission(admission)
     if options.api_keys is not None:
-        preflight.check_api_keys(options.api_keys, options.admission)
+        preflight.check_api_keys(options.api_keys, admission)
     if options.store is not None:
         preflight.check_store(options.store_url(options.state))
     preflight.check_port(options.host, options.port)

@@ -231,6 +231,7 @@ class Metadata(BaseModel):
     name: Name
     namespace: Annotated[str, Field(pattern=NAME_PATTERN, max_length=63)] = "default"
     generation: int = 1
+    annotations: dict[str, Any] | None = None
 
 
 class ModelPool(BaseModel):

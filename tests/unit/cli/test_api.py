@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 
+import altcha
 import httpx
 import pytest
 
@@ -140,3 +141,39 @@ def test_a_job_that_has_vanished_ends_the_following() -> None:
     handle, _ = in_turn(gone, gone)
     with pytest.raises(CommandFailed, match="no such job"), client(handle) as api:
         api.ended(QUEUED)
+
+
+def challenge(**changes: object) -> httpx.Response:
+    """A refusal with a challenge."""
+    given = altcha.create_challenge("PBKDF2/SHA-256", 1, hmac_secret="secret").to_dict()
+    given["parameters"] |= changes
+    return httpx.Response(429, json={"detail": "You are very quick today.", "challenge": given})
+
+
+def test_a_challenge_is_solved_and_the_same_job_sent_again() -> None:
+    handle, seen = in_turn(challenge(), httpx.Response(202, json=QUEUED))
+    with client(handle) as api:
+        assert api.submit({"model": "x"}) == QUEUED
+    first, second = seen
+    assert first.headers["Idempotency-Key"] == second.headers["Idempotency-Key"]
+    assert altcha.verify_solution(second.headers["Modelpool-Solution"], "secret").verified
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [challenge(), challenge()],
+        [challenge(cost=10**9)],
+        [challenge(cost="much")],
+        [challenge(nonce=7)],
+        [httpx.Response(429, json={"detail": "You are very quick today.", "challenge": []})],
+        [httpx.Response(429, json={"detail": "You are very quick today."})],
+    ],
+    ids=["refused again", "too dear", "no cost", "no nonce", "no challenge", "none at all"],
+)
+def test_what_cannot_be_solved_is_the_refusal_that_it_was(answers: list[httpx.Response]) -> None:
+    handle, seen = in_turn(*answers)
+    with client(handle) as api, pytest.raises(CommandFailed, match="very quick today") as caught:
+        api.submit({"model": "x"})
+    assert caught.value.code is Exit.REFUSED
+    assert len(seen) == len(answers)

@@ -2,7 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from modelpool_local.options import UpOptions
+from modelpool.resources.load import load_pool
+from modelpool.resources.spec import ModelPool
+from modelpool_local.options import ADMISSION, UpOptions
 from modelpool_local.workers import threads_per_slot
 
 FILE = Path("pool.yaml")
@@ -29,3 +31,28 @@ def test_an_ipv6_address_is_bracketed_in_the_url() -> None:
 @pytest.mark.parametrize(("cores", "slots", "threads"), [(2, 7, 1), (8, 7, 1), (16, 7, 2), (4, 1, 4)])
 def test_cores_are_shared_among_the_slots(cores: int, slots: int, threads: int) -> None:
     assert threads_per_slot(cores, slots) == threads
+
+
+def annotated(*annotations: object) -> ModelPool:
+    pool = load_pool(Path(__file__).parents[3] / "examples" / "small.yaml")
+    metadata = pool.metadata.model_copy(update={"annotations": annotations[0] if annotations else None})
+    return pool.model_copy(update={"metadata": metadata})
+
+
+@pytest.mark.parametrize(
+    ("annotations", "said", "taken"),
+    [
+        (None, None, "local"),
+        ({"team": "art"}, None, "local"),
+        ({ADMISSION: "public"}, None, "public"),
+        ({ADMISSION: "public"}, "local", "local"),
+        ({ADMISSION: "admission.yaml"}, None, "pools/admission.yaml"),
+        ({ADMISSION: "/etc/admission.yaml"}, None, "/etc/admission.yaml"),
+        (None, "mine.yaml", "mine.yaml"),
+    ],
+)
+def test_one_line_in_the_pools_file_says_who_may_take_how_much(
+    annotations: dict[str, str] | None, said: str | None, taken: str
+) -> None:
+    options = UpOptions(Path("pools/pool.yaml"), admission=said)
+    assert options.admission_for(annotated(annotations)) == taken
