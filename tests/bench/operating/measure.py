@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+import psutil
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 from tqdm import tqdm
@@ -70,6 +71,8 @@ class Measurement:
     """One run, step by step."""
 
     def __init__(self, server: RealApiServer, cluster: ApiServer, redis: Redis, metrics: str, pools: int) -> None:
+        self.operator = psutil.Process()
+        """Whose processor time counts."""
         self.server = server
         self.cluster = cluster
         self.redis = redis
@@ -109,12 +112,15 @@ class Measurement:
 
     async def writes_per_minute(self, seconds: float, traffic: bool) -> float:
         """Writes at the API server within a minute, all pools together."""
+        busy = self.operator.cpu_times()
         since = datetime.now(UTC)
         words = "with steady traffic" if traffic else "at rest"
         async with self._serving() if traffic else contextlib.nullcontext():
             for _ in tqdm(range(round(seconds)), desc=words, unit=" s"):
                 await asyncio.sleep(1)
         found = self.server.writes(since, datetime.now(UTC))
+        spent = sum(self.operator.cpu_times()[:2]) - sum(busy[:2])
+        print(f"{words}: the operator keeps {spent / seconds:.0%} of a core busy")
         if found:
             kinds = {kind: found.count(kind) for kind in sorted(set(found))}
             print(f"{words}: {', '.join(f'{count} × {kind}' for kind, count in kinds.items())}")
@@ -196,6 +202,7 @@ async def measure(options: argparse.Namespace, folder: Path, server: RealApiServ
     run = Measurement(server, cluster, client, f"http://127.0.0.1:{port}/metrics", options.pools)
     try:
         with operator(folder, server, redis, port) as process:
+            run.operator = psutil.Process(process.pid)
             fleet = asyncio.create_task(run.fleet.run())
             seconds = await run.create()
             print(f"{options.pools} pools with {run.pods} pods: all ready after {seconds:.0f} s")
@@ -212,7 +219,7 @@ async def measure(options: argparse.Namespace, folder: Path, server: RealApiServ
             print(f"demand miss to load command: p50 {misses[49]:.1f} ms, p95 {misses[94]:.1f} ms")
             half, most = [await run.reconcile_quantile(share, before) for share in (0.5, 0.99)]
             print(f"one observe, plan, apply: p50 {half:.1f} ms, p99 {most:.1f} ms")
-            memory = resident_megabytes(process.pid)
+            memory = run.operator.memory_info().rss / 1e6
             print(f"memory of the operator: {memory:.0f} MB")
             fleet.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -253,12 +260,6 @@ def operator(folder: Path, server: RealApiServer, redis: RedisProcess, port: int
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
-
-
-def resident_megabytes(pid: int) -> float:
-    """Resident memory of a process, 10⁶ bytes."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) * 1024 / 1e6
 
 
 def main() -> int:
