@@ -1,7 +1,7 @@
 """Proofs of work after ALTCHA's protocol: given out signed, taken back once, and only from whoever they were given to.
 
 A challenge is kept nowhere: its signature, its end and a name of the day for whom it is are in it. What is kept, as long
-as the challenge lives, is that it was solved.
+as the challenge lives, is that a solution of it came, right or wrong.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Challenges:
         return challenge.to_dict()
 
     async def check(self, solution: str, subject: Subject) -> Verdict:
-        """What ``solution`` is, in ALTCHA's base64. A solved one is used up by this.
+        """What ``solution`` is, in ALTCHA's base64. Its challenge is used up by this.
 
         :raises QueueUnavailable: Redis is away.
         """
@@ -103,25 +103,34 @@ class Challenges:
         payload = _parsed(solution)
         if payload is None:
             return Verdict.WRONG
-        ends = payload.challenge.parameters.expires_at
+        given = payload.challenge.parameters
+        ends = given.expires_at
         if not isinstance(ends, int) or ends <= self._now():
             return Verdict.EXPIRED
-        async with self._checks:
-            if not await asyncio.to_thread(self._is_solved, payload):
-                return Verdict.WRONG
-        if (payload.challenge.parameters.data or {}).get(_FOR) != await self._name(subject):
+        secret = next((secret for secret in self._secrets if _is_signed(payload, secret)), None)
+        if secret is None:
+            return Verdict.WRONG
+        if (given.data or {}).get(_FOR) != await self._name(subject):
             return Verdict.FOREIGN
+        # Used up before it is computed: nobody makes us compute more than one try for a challenge.
         client = await self._client()
-        kept = f"{PREFIX}:solved:{payload.challenge.parameters.nonce}"
         with unavailable():
-            first = await client.set(kept, 1, nx=True, ex=ends - int(self._now()) + _SLACK_SECONDS)
-        return Verdict.SOLVED if first else Verdict.USED
-
-    def _is_solved(self, payload: altcha.Payload) -> bool:
-        return any(altcha.verify_solution(payload, secret).verified for secret in self._secrets)
+            life = ends - int(self._now()) + _SLACK_SECONDS
+            first = await client.set(f"{PREFIX}:solved:{given.nonce}", 1, nx=True, ex=life)
+        if not first:
+            return Verdict.USED
+        async with self._checks:
+            found = await asyncio.to_thread(altcha.verify_solution, payload, secret)
+        return Verdict.SOLVED if found.verified else Verdict.WRONG
 
     async def _name(self, subject: Subject) -> str:
         return (await self._days.today()).name(_PURPOSE, subject.repeats)
+
+
+def _is_signed(payload: altcha.Payload, secret: bytes) -> bool:
+    """Whether we gave the challenge out, and it has not ended. Computes no try."""
+    found = altcha.verify_solution(payload, secret, derive_key=lambda *_: b"")
+    return found.invalid_signature is False
 
 
 def _parsed(solution: str) -> altcha.Payload | None:

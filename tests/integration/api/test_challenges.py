@@ -117,8 +117,8 @@ def changed(solution: str, **parameters: object) -> str:
 async def test_what_is_not_a_solution_of_ours_is_none(door: Door, quick: Visitor) -> None:
     challenge = await challenged(quick)
     good = solve(challenge)
-    payload = json.loads(base64.b64decode(good))
-    wrong = payload | {"solution": payload["solution"] | {"counter": payload["solution"]["counter"] + 1}}
+    other = json.loads(base64.b64decode(solve(await challenged(quick))))
+    wrong = other | {"solution": other["solution"] | {"counter": other["solution"]["counter"] + 1}}
     ours = altcha.create_challenge("PBKDF2/SHA-256", 1, expires_at=2**33, hmac_secret=b"a guess", data={"for": "me"})
     offered = [
         "",
@@ -144,6 +144,27 @@ async def test_what_is_not_a_solution_of_ours_is_none(door: Door, quick: Visitor
     found = await outcomes(door)
     assert found["wrong"] + found["expired"] == len(offered)
     assert found["solved"] == 1
+
+
+async def test_a_wrong_try_uses_the_challenge_up_so_that_guessing_makes_us_compute_nothing(
+    quick: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = solve(await challenged(quick))
+    payload = json.loads(base64.b64decode(good))
+    real, computed = altcha.v2.derive_key_pbkdf2, 0
+
+    def counted(parameters: altcha.ChallengeParameters, salt: bytes, password: bytes) -> bytes:
+        nonlocal computed
+        computed += 1
+        return real(parameters, salt, password)
+
+    monkeypatch.setattr(altcha.v2, "derive_key_pbkdf2", counted)
+    for counter in range(3):
+        payload["solution"]["counter"] = counter + 10**6
+        guess = base64.b64encode(json.dumps(payload).encode()).decode()
+        assert (await quick.ask(headers={HEADER: guess})).status_code == 429
+    assert "used before" in (await quick.ask(headers={HEADER: good})).json()["detail"]
+    assert computed == 1
 
 
 async def test_a_challenge_outlives_a_rotation_of_the_secret_and_is_known_to_every_replica(
