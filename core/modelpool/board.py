@@ -204,11 +204,16 @@ class Board:
             await self._client.expire(self.keys.epoch, _EPOCH_SECONDS)
             await self._client.delete(*documents)
 
+    async def ring(self, slot: str) -> None:
+        """Ring a slot's bell, for news that are not in its assignment."""
+        with _unavailable():
+            await self._client.publish(self.keys.bell(slot), "")
+
     async def bell(self, slot: str) -> AsyncGenerator[None, None]:
-        """One ring for every change of the slot's assignment, for ever.
+        """One ring for every change of the slot's assignment, or of the catalog where that concerns it, for ever.
 
         Rings once at the start and after each reconnect too, because a change may have been missed: read the
-        assignment at every ring.
+        assignment and the catalog at every ring.
         """
         failures = 0
         while True:

@@ -46,6 +46,8 @@ class CatalogSlot(Document):
     tier: str
     vram_bytes: int
     host_memory_bytes: int
+    stays: dict[str, str] = Field(default_factory=dict)
+    """By model: an older revision that the slot goes on serving, because another slot has its turn to load the new one."""
 
 
 class Catalog(Document):
@@ -62,6 +64,10 @@ class Catalog(Document):
     def model(self, name: str) -> CatalogModel | None:
         """The model of this name, or None."""
         return next((model for model in self.models if model.name == name), None)
+
+    def stays(self, slot: str) -> dict[str, str]:
+        """Older revisions that this slot goes on serving for now."""
+        return next((found.stays for found in self.slots if found.slot == slot), {})
 
 
 class Assignment(Document):
@@ -157,6 +163,8 @@ class Heartbeat(Document):
     """Of the assignment that the worker has reached."""
     hot: tuple[str, ...] = ()
     warm: tuple[str, ...] = ()
+    revisions: dict[str, str] = Field(default_factory=dict)
+    """Of the models that are hot or warm."""
     loading: Loading | None = None
     measured: dict[str, MeasuredModel] = Field(default_factory=dict)
     batch: RunningBatch | None = None

@@ -20,6 +20,8 @@ class Trouble:
     problems: tuple[RuntimeProblem, ...] = ()
     rollout: str = ""
     """What the replacing of workers waits for, while it is under way."""
+    reload: str = ""
+    """Which models are loaded anew slot by slot, and in how many slots that is still to be done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,8 @@ def _progressing(account: Account, gpus: tuple[GpuStatus, ...]) -> tuple[bool, s
     starting = [gpu.slot for gpu in gpus if gpu.phase is SlotPhase.STARTING]
     if starting:
         return True, "Starting", f"Workers are starting: {_list(starting)}."
+    if account.trouble.reload:
+        return True, "RollingOut", f"A new revision is loaded in one slot after the other: {account.trouble.reload}."
     loading = [gpu.slot for gpu in gpus if gpu.phase is SlotPhase.READY and set(gpu.planned) - set(gpu.hot)]
     if loading:
         return True, "Loading", f"Models are being loaded in {_list(loading)}."

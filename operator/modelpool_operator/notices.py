@@ -36,9 +36,11 @@ class Notices:
         self._catalog = None
         self._status = None
 
-    async def publish_catalog(self, pool: ModelPool, epoch: int, now: int) -> bool:
-        """Publish the pool's catalog if it is not there yet, and clear up after slots that are gone. True: it was news."""
-        wanted = self._catalog_of(pool)
+    async def publish_catalog(self, wanted: Catalog, epoch: int, now: int) -> bool:
+        """Publish the catalog if it is not there yet, and clear up after slots that are gone. True: it was news.
+
+        ``wanted`` has no moment yet.
+        """
         if self._catalog is None:
             found = await self._board.catalog()
             self._catalog = found.model_copy(update={"updated_at": 0}) if found is not None else None
@@ -49,10 +51,13 @@ class Notices:
         await self._board.put_catalog(wanted.model_copy(update={"updated_at": now}), epoch)
         for slot in gone:
             await self._board.remove_slot(slot, epoch)
+        for slot in _concerned(self._catalog, wanted):
+            await self._board.ring(slot)
         self._catalog = wanted
         return True
 
-    def _catalog_of(self, pool: ModelPool) -> Catalog:
+    def catalog_of(self, pool: ModelPool) -> Catalog:
+        """What the pool offers, made once for each change of it."""
         if self._made is None or self._made[0] is not pool:
             self._made = pool, catalog_of(pool)
         return self._made[1]
@@ -79,3 +84,10 @@ class Notices:
         await self._board.put_status(status)
         self._status = status
         return None
+
+
+def _concerned(old: Catalog | None, new: Catalog) -> list[str]:
+    """Slots for which the new catalog has news of what to hold."""
+    if old is None or old.models != new.models:
+        return [slot.slot for slot in new.slots]
+    return [slot.slot for slot in new.slots if old.stays(slot.slot) != slot.stays]

@@ -26,6 +26,7 @@ from modelpool_operator.measures import Measures
 from modelpool_operator.notices import Notices
 from modelpool_operator.observe import Observation, snapshot_of
 from modelpool_operator.planner import HeldReason, Move, Plan, Snapshot, plan
+from modelpool_operator.revisions import reload_of, with_turns
 from modelpool_operator.sources.port import PoolSource
 from modelpool_operator.status import status_of, status_without_sight
 from modelpool_operator.tellers import NobodyElse, Teller
@@ -187,7 +188,9 @@ class Reconciler:
         if self._settled and len(seen.assignments) < len(self._slots()):
             log.warning("Redis has lost documents; they are published again")
             self._notices.forget()
-        if await self._notices.publish_catalog(pool, self._epoch, seen.now):
+        offered = self._notices.catalog_of(pool)
+        catalog = with_turns(offered, seen.heartbeats, seen.assignments)
+        if await self._notices.publish_catalog(catalog, self._epoch, seen.now):
             log.info("catalog published", extra={"generation": pool.metadata.generation})
         snapshot = snapshot_of(pool, seen, self._history)
         planned = plan(snapshot)
@@ -201,7 +204,12 @@ class Reconciler:
         self._served = frozenset(name for target in planned.targets if target.slot in living for name in target.hot)
         workers = self._parts.workers
         trouble = Trouble(
-            self._parts.source.problem, workers.trouble, self._demand_trouble, workers.problems, workers.rollout
+            self._parts.source.problem,
+            workers.trouble,
+            self._demand_trouble,
+            workers.problems,
+            workers.rollout,
+            reload_of(offered, seen.heartbeats),
         )
         account = Account(pool, self._epoch, seen, snapshot, planned, trouble)
         status = status_of(account, self._notices.latest)

@@ -15,7 +15,7 @@ from modelpool_worker.residency.keeper import Keeper
 log = logging.getLogger(__name__)
 
 CATALOG_SECONDS = 10.0
-"""A catalog may be large: it is read again when the assignment is new, or after this long."""
+"""A catalog may be large: it is read again when the bell has rung or the assignment is new, or after this long."""
 
 
 class Follower:
@@ -40,9 +40,10 @@ class Follower:
     async def run(self) -> None:
         """Follow for ever."""
         while True:
+            rung = self._ring.is_set()
             self._ring.clear()
             try:
-                await self._look()
+                await self._look(rung=rung)
             except QueueUnavailable as error:
                 log.warning("assignment not read", extra={"reason": error.message})
             try:
@@ -51,13 +52,13 @@ class Follower:
             except TimeoutError:
                 continue
 
-    async def _look(self) -> None:
+    async def _look(self, *, rung: bool) -> None:
         assignment = await self._board.assignment(self._slot)
         if assignment is None:
             return
-        if assignment != self._seen or self._clock.monotonic() - self._catalog_at > CATALOG_SECONDS:
+        if rung or assignment != self._seen or self._clock.monotonic() - self._catalog_at > CATALOG_SECONDS:
             self._catalog = await self._board.catalog() or self._catalog
             self._catalog_at = self._clock.monotonic()
         self._seen = assignment
         if self._catalog is not None:
-            self._keeper.want(assignment, self._catalog)
+            self._keeper.want(assignment, self._catalog, self._catalog.stays(self._slot))

@@ -78,6 +78,7 @@ class Slot:
             version=reached.version if reached else 0,
             hot=keeper.hot,
             warm=keeper.warm,
+            revisions=keeper.revisions,
             loading=keeper.loading,
             measured={model: self._measured(model) for model in sorted(keeper.known() | set(self._paces))},
             batch=self.batch,

@@ -306,6 +306,14 @@ def test_replacing_workers_is_progress() -> None:
     )
 
 
+def test_loading_a_new_revision_slot_by_slot_is_progress() -> None:
+    status = told(seen(), Trouble(reload="flat (2 to go)"))
+    assert condition(status, "Progressing") == (
+        "RollingOut",
+        "A new revision is loaded in one slot after the other: flat (2 to go).",
+    )
+
+
 def test_a_source_of_demand_that_stands_in_says_for_whom_and_why() -> None:
     stand_in = Demand(source="the queue's admission counters", stands_in_for="Prometheus does not answer")
     status = told(replace(seen(), demand=stand_in))

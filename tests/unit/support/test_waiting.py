@@ -32,3 +32,8 @@ async def test_wait_until_names_the_predicate_and_its_last_value_when_it_gives_u
 def test_block_until_gives_up_as_wait_until_does() -> None:
     with pytest.raises(AssertionError, match="not true within"):
         block_until(lambda: None, timeout=0)
+
+
+def test_what_was_awaited_is_told_in_the_words_that_were_given() -> None:
+    with pytest.raises(AssertionError, match=r"^'the pool is served' was not true within 0 s; it last returned False$"):
+        block_until(lambda: False, timeout=0, what="the pool is served")

@@ -50,6 +50,7 @@ class Keeper:
         self._held: dict[str, Held] = {}
         self._times: dict[str, LoadTimes] = {}
         self._catalog = Catalog(pool="")
+        self._stays: Mapping[str, str] = {}
         self._assignment: Assignment | None = None
         self._retry_at: float | None = None
         self._wake = asyncio.Event()
@@ -69,6 +70,11 @@ class Keeper:
     def warm(self) -> tuple[str, ...]:
         """Models in host RAM only."""
         return tuple(name for name, held in self._held.items() if held.place is Place.WARM)
+
+    @property
+    def revisions(self) -> dict[str, str]:
+        """Of everything that is held."""
+        return {name: held.model.revision for name, held in self._held.items()}
 
     @property
     def serving(self) -> tuple[str, ...]:
@@ -116,9 +122,11 @@ class Keeper:
 
     # --- what there shall be --------------------------------------------------------------------------------------
 
-    def want(self, assignment: Assignment, catalog: Catalog) -> None:
-        """Work towards this from now on."""
-        if self._assignment == assignment and self._same_models(catalog):
+    def want(self, assignment: Assignment, catalog: Catalog, stays: Mapping[str, str] | None = None) -> None:
+        """Work towards this from now on. ``stays``: older revisions that need not go yet."""
+        same = self._assignment == assignment and self._same_models(catalog) and self._stays == (stays or {})
+        self._stays = stays or {}
+        if same:
             self._catalog = catalog
             return
         if self._assignment is None or self._assignment.version != assignment.version or not self._same_models(catalog):
@@ -175,7 +183,7 @@ class Keeper:
         if self._assignment is None:
             return Wanted()
         revisions = {model.name: model.revision for model in self._catalog.models}
-        return Wanted(self._assignment.hot, self._assignment.warm, revisions)
+        return Wanted(self._assignment.hot, self._assignment.warm, revisions, self._stays)
 
     async def _make(self, move: Move) -> None:
         started, started_ms = self._clock.monotonic(), self._clock.now_ms()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -25,11 +25,15 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a slot shall hold, in the order of the assignment, and the revision of each model in the catalog."""
+    """What a slot shall hold, in the order of the assignment, and the revision of each model in the catalog.
+
+    ``stays`` are older revisions that are good enough for now.
+    """
 
     hot: Sequence[str] = ()
     warm: Sequence[str] = ()
     revisions: Mapping[str, str] | None = None
+    stays: Mapping[str, str] = field(default_factory=dict)
 
     def place(self, model: str) -> Place:
         """Where the assignment wants this model."""
@@ -38,8 +42,10 @@ class Wanted:
         return Place.WARM if model in self.warm else Place.COLD
 
     def current(self, model: str, holding: Holding) -> bool:
-        """Whether what is held is the revision that the catalog offers."""
-        return self.revisions is None or self.revisions.get(model, holding.revision) == holding.revision
+        """Whether what is held is the revision that the catalog offers, or one that stays for now."""
+        if self.revisions is None or self.stays.get(model) == holding.revision:
+            return True
+        return self.revisions.get(model, holding.revision) == holding.revision
 
 
 @dataclass(frozen=True, slots=True)

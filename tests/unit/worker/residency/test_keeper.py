@@ -276,3 +276,16 @@ async def test_a_device_that_fails_in_a_load_ends_the_keeper(start: Start, monke
     bench.want("a")
     with pytest.raises(DeviceFailed):
         await bench.task
+
+
+async def test_an_older_revision_serves_on_until_it_may_stay_no_longer(start: Start) -> None:
+    bench = start(100, 100)
+    bench.want("a")
+    await bench.settled()
+    newer, assigned = offered("a", revision="2"), Assignment(epoch=1, version=1, hot=("a",))
+    bench.keeper.want(assigned, newer, {"a": "1"})
+    await bench.settled()
+    assert (bench.keeper.serving, bench.keeper.revisions) == (("a",), {"a": "1"})
+    bench.keeper.want(assigned, newer)
+    await wait_until(lambda: bench.keeper.revisions == {"a": "2"})
+    assert bench.keeper.serving == ("a",)

@@ -64,3 +64,11 @@ def test_every_start_converges_and_nothing_is_loaded_before_all_room_is_made(
     assert {name for name, holding in holds.items() if holding.place is WARM} == set(warm)
     raising = [move.to is HOT or move.origin is COLD for move in moves]
     assert raising == sorted(raising)
+
+
+def test_an_older_revision_stays_while_it_may() -> None:
+    wanted = Wanted(("a",), (), {"a": "2"}, {"a": "1"})
+    assert next_move(held(a=HOT), wanted) is None
+    assert wanted.current("a", Holding(HOT, "1"))
+    assert wanted.current("a", Holding(HOT, "2"))
+    assert not wanted.current("a", Holding(HOT, "0"))
