@@ -19,6 +19,7 @@ from typing import IO
 from cluster import init, processes
 from cluster.errors import ClusterError
 from cluster.layout import Layout
+from cluster.waiting import wait_for
 
 STOP_SECONDS = 30
 LOG_LINES = 15
@@ -77,6 +78,10 @@ def _check(command: Sequence[str | Path], process: "subprocess.Popen[bytes]", sa
     if process.wait():
         said.seek(0)
         raise ClusterError(f"{' '.join(map(str, command))}: {said.read().decode(errors='replace').strip()}")
+
+
+def _content(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
 
 
 @dataclass(frozen=True)
@@ -196,6 +201,8 @@ class Machine:
                 stdout=log,
                 stderr=log,
             )
+        # On a busy machine the shell has its first turn later; until then nobody would find the process.
+        wait_for(f"{program.name} on {self.name} is started", lambda: _content(pid_file), STOP_SECONDS)
 
     def log(self, name: str) -> Path:
         """Where a process of this machine writes."""

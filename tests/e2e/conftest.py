@@ -6,6 +6,7 @@
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -19,12 +20,19 @@ from cluster.kubectl import Kubectl
 from cluster.layout import Layout
 from cluster.machine import run
 from cluster.progress import timed_report
+from support.front_door import front_door_secret, front_door_values
+from support.installation import DEFINITION, Installation
+from support.kube_api import KubeApi
 from support.prometheus import NAMESPACE, URL, prometheus
+from support.rota import Rota, rota_pool
 
 OWN_CLUSTER = "E2E_KUBECONFIG"
 KEEP = "E2E_KEEP"
-# A busy machine is slow; one that takes this many times its budget hangs.
-PATIENCE = 5
+SLOWNESS = "E2E_SLOWNESS"
+# One that takes this many times its budget hangs.
+PATIENCE = 3
+SHARED = "e2e-shared"
+BEGAN = datetime.now(UTC)
 
 took: dict[str, float] = {}
 DESCRIBE = pytest.StashKey[Callable[[], str]]()
@@ -32,13 +40,26 @@ figures: dict[str, list[tuple[str, object]]] = {}
 budgets: dict[str, float] = {}
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every scenario has a budget, and ends when it takes many times that."""
+    """Every scenario has a budget, and ends when it takes many times that.
+
+    Those that share an installation come after those that want the cluster for themselves; then the one that ends it, and
+    the one that looks back at all of them.
+    """
+    slowness = float(os.environ.get(SLOWNESS) or 1)
     for item in items:
         marker = item.get_closest_marker("budget")
         if marker is not None:
-            budgets[item.nodeid] = float(marker.args[0])
-            item.add_marker(pytest.mark.timeout(PATIENCE * marker.args[0], func_only=True))
+            budgets[item.nodeid] = marker.args[0] * slowness
+            item.add_marker(pytest.mark.timeout(PATIENCE * budgets[item.nodeid], func_only=True))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    if item.get_closest_marker("in_the_end"):
+        return 2
+    return int("shared" in getattr(item, "fixturenames", ()))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -52,9 +73,15 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A scenario that fails says what Kubernetes says."""
+    """A scenario that takes longer than its budget fails; one that fails says what Kubernetes says."""
     report = yield
     describe = item.stash.get(DESCRIBE, None)
+    if report.passed and call.when == "call" and call.duration > budgets.get(item.nodeid, float("inf")):
+        report.outcome = "failed"
+        report.longrepr = (
+            f"took {call.duration:.1f} s and may take {budgets[item.nodeid]:.0f} s on an idle machine; "
+            f"{SLOWNESS}=2 allows twice as much"
+        )
     if report.failed and call.when == "call" and describe is not None:
         report.sections.append(("what Kubernetes says", describe()))
     return report
@@ -71,15 +98,24 @@ def describing(request: pytest.FixtureRequest) -> Callable[[Callable[[], str]], 
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """A line for each scenario with a budget."""
+    """A line for each scenario with a budget, and the sum."""
     rows = [(node, seconds, budgets[node]) for node, seconds in took.items() if node in budgets]
-    if rows:
-        terminalreporter.section("seconds of each scenario, and its budget")
+    if not rows:
+        return
+    terminalreporter.section("seconds of each scenario, and its budget")
     for node, seconds, budget in rows:
         late = "  OVER" if seconds > budget else ""
         terminalreporter.line(f"{seconds:7.1f} / {budget:4.0f} s  {node.rpartition('/')[2]}{late}")
         for name, figure in figures[node]:
             terminalreporter.line(f"{'':15}{name}: {figure}")
+    total, allowed = sum(seconds for _, seconds, _ in rows), sum(budget for _, _, budget in rows)
+    terminalreporter.line(f"{total:7.1f} / {allowed:4.0f} s  all scenarios, without what they share")
+
+
+@pytest.fixture(scope="session")
+def run_began() -> datetime:
+    """When this run of scenarios began."""
+    return BEGAN
 
 
 @pytest.fixture(scope="session")
@@ -198,9 +234,57 @@ def prometheus_url(kubectl: Kubectl, test_cluster: Cluster | None) -> Iterator[s
     kubectl.apply(*prometheus(test_cluster.load_prometheus() if test_cluster else "docker.io/prom/prometheus:v3.5.0"))
     kubectl("rollout", "status", "deployment/prometheus", f"--namespace={NAMESPACE}", "--timeout=180s", seconds=200)
     yield URL
-    kubectl.delete("clusterrolebinding", "prometheus")
-    kubectl.delete("clusterrole", "prometheus")
-    kubectl.delete("namespace", NAMESPACE, seconds=300)
+    if not os.environ.get(KEEP):
+        kubectl.delete("clusterrolebinding", "prometheus")
+        kubectl.delete("clusterrole", "prometheus")
+        kubectl.delete("namespace", NAMESPACE, seconds=300)
+
+
+@pytest.fixture(scope="session")
+def shared(helm: Helm, kubectl: Kubectl, images: dict[str, str], prometheus_url: str) -> Iterator[Installation]:
+    """The chart, installed once for all scenarios of a running service, in a namespace that insists on the restricted level."""
+    there = kubectl.find("customresourcedefinition", DEFINITION) is not None
+    kept = kubectl.find("namespace", SHARED) is not None
+    if not kept:
+        kubectl("create", "namespace", SHARED)
+    kubectl("label", "namespace", SHARED, "pod-security.kubernetes.io/enforce=restricted", "--overwrite")
+    kubectl.apply(front_door_secret(), namespace=SHARED)
+    values = {
+        "crds": {"install": kept or not there},
+        "operator": {"prometheusUrl": prometheus_url},
+        "api": front_door_values(),
+    }
+    made = Installation(kubectl, helm, images, SHARED, values)
+    try:
+        made.be_there()
+        yield made
+    finally:
+        if not os.environ.get(KEEP):
+            if made.installed:
+                kubectl.delete("modelpool", namespace=SHARED)
+                made.uninstall()
+            kubectl.delete("namespace", SHARED, seconds=300)
+            if not there:
+                kubectl.delete("customresourcedefinition", DEFINITION)
+
+
+@pytest.fixture(scope="session")
+def shared_url(shared: Installation, test_cluster: Cluster | None) -> Iterator[str]:
+    """Where its API answers."""
+    with shared.api(from_here=test_cluster is not None) as url:
+        yield url
+
+
+@pytest.fixture
+def rota(
+    shared: Installation, shared_url: str, kube: client.ApiClient, describing: Callable[[Callable[[], str]], None]
+) -> Rota:
+    """A small pool of simulated models, as it always is at the beginning of a scenario: served, and at rest."""
+    describing(shared.describe)
+    made = Rota(shared, KubeApi(kube), shared_url)
+    made.apply(rota_pool())
+    made.until_served()
+    return made
 
 
 @pytest.fixture

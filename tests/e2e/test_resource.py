@@ -1,6 +1,5 @@
 """A ModelPool as the API server takes it: what cannot work is refused in our words, what can work comes back the same."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from modelpool.resources.spec import ModelPool, ModelPoolSpec
 from modelpool.resources.status import Condition, CostStatus, GpuStatus, ModelPoolStatus, ModelState, ModelStatus
 from modelpool.slots import SlotPhase
 from modelpool_operator.crd.definition import COLUMNS
+from support.kube_api import KubeApi, Refused
 from support.pool_examples import CONTRADICTIONS, FULL, MINIMAL, MISTAKES, TEXT, Contradiction, Mistake, a_pool
 from support.waiting import block_until
 
@@ -21,48 +21,10 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 
 
-class Refused(Exception):
-    """The API server's answer was not what was asked for."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class Api:
-    """Plain requests, so that what the API server says reaches the test as it is."""
-
-    def __init__(self, kube: client.ApiClient) -> None:
-        self._kube = kube
-
-    def call(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        content: str = "application/json",
-        accept: str = "application/json",
-        **query: str,
-    ) -> dict[str, Any]:
-        parts = self._kube.param_serialize(
-            method,
-            path,
-            query_params=list(query.items()),
-            header_params={"Content-Type": content, "Accept": accept},
-            body=body,
-            auth_settings=["BearerToken"],
-        )
-        response = self._kube.call_api(*parts)
-        answer: dict[str, Any] = json.loads(response.read())
-        if response.status >= 300:
-            raise Refused(response.status, answer["message"])
-        return answer
-
-
 class Pools:
     """ModelPools of the namespace ``default``."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: KubeApi) -> None:
         self._api = api
         self._path = "/apis/modelpool.dev/v1alpha1/namespaces/default/modelpools"
 
@@ -97,7 +59,7 @@ class Pools:
 @pytest.fixture(scope="module")
 def pools(kube: client.ApiClient) -> Iterator[Pools]:
     """The API with our definition. One that the chart has installed stays; else it is there for these tests."""
-    api = Api(kube)
+    api = KubeApi(kube)
     definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     ours = yaml.safe_load((ROOT / "crds" / "modelpools.yaml").read_text())
     place = f"{definitions}/{ours['metadata']['name']}"

@@ -34,14 +34,15 @@ class Installation:
     began: float = 0.0
     """When it was installed first, by the monotonic clock."""
 
-    def be_there(self, models: Path) -> None:
+    def be_there(self, models: Path | None = None) -> None:
         """Install the chart and bring the models, unless that was done before. AssertionError says what is in the way."""
         if self.installed:
             return
         self.began = time.monotonic()
         try:
             self.install()
-            self.bring_models(models)
+            if models is not None:
+                self.bring_models(models)
         except ClusterError as error:
             raise AssertionError(f"{error}\n\n{self.describe()}") from error
 

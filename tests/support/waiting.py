@@ -33,18 +33,20 @@ async def wait_until(
         await asyncio.sleep(interval)
 
 
-def block_until(predicate: Callable[[], T], timeout: float = 10.0, interval: float = INTERVAL_SECONDS) -> T:
-    """`wait_until` for tests without an event loop."""
+def block_until(
+    predicate: Callable[[], T], timeout: float = 10.0, interval: float = INTERVAL_SECONDS, what: str = ""
+) -> T:
+    """`wait_until` for tests without an event loop. ``what`` says for people what shall become true."""
     deadline = time.monotonic() + timeout
     while True:
         value = predicate()
         if value:
             return value
         if time.monotonic() >= deadline:
-            raise AssertionError(_too_late(predicate, timeout, value))
+            raise AssertionError(_too_late(predicate, timeout, value, what))
         time.sleep(interval)
 
 
-def _too_late(predicate: Callable[[], object], timeout: float, value: object) -> str:
-    name = getattr(predicate, "__qualname__", repr(predicate))
+def _too_late(predicate: Callable[[], object], timeout: float, value: object, what: str = "") -> str:
+    name = f"{what!r}" if what else getattr(predicate, "__qualname__", repr(predicate))
     return f"{name} was not true within {timeout:g} s; it last returned {value!r}"
