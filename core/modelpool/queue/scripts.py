@@ -6,6 +6,7 @@ They are run by their digest and loaded where a server does not know them (a res
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import cache
 from importlib.resources import files
 
@@ -91,8 +92,9 @@ VERBS = tuple(_SHARED)
 def source(verb: str) -> str:
     """Complete Lua text of a verb."""
     folder = files("modelpool.queue") / "lua"
-    constants = "".join(f"local {name} = {value}\n" for name, value in _CONSTANTS.items())
-    return constants + "".join((folder / f"{part}.lua").read_text("utf-8") for part in (*_SHARED[verb], verb))
+    text = "".join((folder / f"{part}.lua").read_text("utf-8") for part in (*_SHARED[verb], verb))
+    used = {name: value for name, value in _CONSTANTS.items() if re.search(rf"\b{name}\b", text)}
+    return "".join(f"local {name} = {value}\n" for name, value in used.items()) + text
 
 
 @cache

@@ -1,5 +1,6 @@
 """The parts of the queue that need no Redis: scripts as text, lines, the fake's clock."""
 
+import re
 from importlib.resources import files
 from typing import Any
 
@@ -36,9 +37,19 @@ def test_every_file_of_lua_belongs_to_a_verb_or_is_shared() -> None:
 
 
 @pytest.mark.parametrize("verb", scripts.VERBS)
-def test_a_script_knows_its_constants(verb: str) -> None:
-    assert "local MAX_ATTEMPTS = 3\n" in scripts.source(verb)
-    assert "local LINES = {'paid','free'}\n" in scripts.source(verb)
+def test_a_script_is_given_every_constant_that_it_names_and_no_other(verb: str) -> None:
+    text = re.sub(r"--.*", "", scripts.source(verb))
+    given = re.findall(r"^local ([A-Z_]+) = ", text, re.MULTILINE)
+    assert len(given) == len(set(given))
+    for name in given:
+        assert len(re.findall(rf"\b{name}\b", text)) > 1, name
+    strings = re.sub(r"'[^'\n]*'|\[\[.*\]\]", "", text)
+    assert set(re.findall(r"\b[A-Z][A-Z_]+\b", strings)) <= {*given, "KEYS", "ARGV"}
+
+
+def test_constants_are_those_of_the_rules() -> None:
+    assert "local MAX_ATTEMPTS = 3\n" in scripts.source("fail")
+    assert "local LINES = {'paid','free'}\n" in scripts.source("claim")
 
 
 def test_a_record_is_written_with_all_digits_and_short_keys() -> None:

@@ -79,14 +79,15 @@ local function fill()
     end
   end
 end
-if head.solo ~= '1' then fill() end
+if head.solo ~= '1' and first.cap > 1 then fill() end
 
 leave(batch)
 count(head, 'running', #batch)
-local ids, due = {}, {}
+local ids, due, lapse, company = {}, {}, tostring(now + lease_ms), tostring(#batch)
 for i, job in ipairs(batch) do
-  change(job, {state = 'running', lease = lease, slot = slot, started = now, company = #batch})
-  ids[i], due[2 * i - 1], due[2 * i] = job.id, math.min(now + lease_ms, job.deadline), job.id
+  change(job, {state = 'running', lease = lease, slot = slot, started = now_text, company = company})
+  local sooner = tonumber(job.deadline) < now + lease_ms
+  ids[i], due[2 * i - 1], due[2 * i] = job.id, sooner and job.deadline or lapse, job.id
   hand_out(job)
 end
 call('ZADD', key('due'), unpack(due))

@@ -69,7 +69,7 @@ end
 local function close(job, state, changes)
   local was, leader = job.state, leader_of(job)
   if was == 'following' and leader then call('ZREM', key('followers', job.line, leader), member(job)) end
-  changes.state, changes.finished = state, now
+  changes.state, changes.finished = state, now_text
   change(job, changes)
   if state == 'failed' or state == 'expired' or (state == 'cancelled' and was ~= 'running') then refund(job) end
   if leader ~= job.id then return end

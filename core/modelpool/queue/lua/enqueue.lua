@@ -13,9 +13,8 @@ if idempotency ~= '' then
   end
 end
 
--- Numbers as text from here on: Redis would write each out anew in every call.
-local arrived, deadline = tostring(now), tostring(now + life)
-local job = {id = id, seq = '1', enqueued = arrived, deadline = deadline, attempts = '0'}
+local deadline = tostring(now + life)
+local job = {id = id, seq = '1', enqueued = now_text, deadline = deadline, attempts = '0'}
 for i = 9, #ARGV, 2 do job[ARGV[i]] = ARGV[i + 1] end
 job.line = line_of(job.lane)
 local ttl = ttl_of(job)
@@ -24,11 +23,11 @@ local cached = use_cache == '1' and call('GET', key('cache', job.digest))
 local leading = not cached and leader_of(job)
 local leader = use_cache == '1' and leading and read(leading)
 if leader and leader.finished then leader = nil end
-local record = {'enqueued', arrived, 'deadline', deadline}
+local record = {'enqueued', now_text, 'deadline', deadline}
 if cached then
   job.state = 'succeeded'
   put(record, 'cached', '1')
-  put(record, 'finished', arrived)
+  put(record, 'finished', now_text)
   put(record, 'result', cached)
 else
   job.state = leader and 'following' or 'queued'

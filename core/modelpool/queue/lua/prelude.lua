@@ -36,6 +36,9 @@ if not now then
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- Redis writes a number anew, and slowly, in every call that it is passed to.
+local now_text = tostring(now)
+
 local function line_of(lane) return lane == 'paid' and 'paid' or 'free' end
 
 local function read(id)
