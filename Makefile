@@ -29,6 +29,7 @@ format: setup ## Format, and mend what the linter can mend
 
 crd: setup ## Write the CustomResourceDefinition anew from the core models, and the chart's table of values
 	@$(BIN)/python scripts/crd.py
+	@$(BIN)/python scripts/chart_admission.py
 	@$(BIN)/python scripts/chart_readme.py
 
 lock: setup ## Resolve the dependencies anew; UPGRADE="--upgrade" for the latest

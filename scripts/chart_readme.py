@@ -15,12 +15,12 @@ BEGIN, END = "<!-- values: made by `make crd` -->\n", "<!-- end of values -->\n"
 
 
 def rows(schema: dict[str, Any], values: Any, place: str = "") -> Iterator[tuple[str, str, str]]:
-    """Key, default and meaning of each value that is not itself a group of values."""
+    """Key, default and meaning of each value that is not itself a group of values; what is made elsewhere is one value."""
     for name, inner in schema["properties"].items():
         if name not in values:
             continue
         key = f"{place}.{name}" if place else name
-        if inner.get("additionalProperties") is False:
+        if inner.get("additionalProperties") is False and "$comment" not in inner:
             yield from rows(inner, values[name], key)
         else:
             yield key, json.dumps(values[name], ensure_ascii=False), inner["description"]

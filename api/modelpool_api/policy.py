@@ -22,6 +22,7 @@ PROFILES = ("public", "local")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Units = Annotated[int, Field(ge=0, le=2**50)]
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]
+Mode = Literal["off", "shadow", "enforce"]
 _NAME = r"^[a-z0-9][a-z0-9-]{0,39}$"
 
 
@@ -82,7 +83,9 @@ class Oidc(Section):
 class Identity(Section):
     """Which signals count."""
 
-    trusted_proxies: list[Annotated[Network, BeforeValidator(_network)]] = Field(default_factory=list)
+    trusted_proxies: list[Annotated[Network, BeforeValidator(_network, json_schema_input_type=str)]] = Field(
+        default_factory=list
+    )
     """Networks whose X-Forwarded-For is believed, read from right to left."""
     cookie: Cookie = Cookie()
     oidc: Oidc | None = None
@@ -149,7 +152,7 @@ def _wait(value: object) -> float | str | None:
     raise ValueError("write seconds above 0, or such as 12x for so many times the pool's targetSeconds, or null")
 
 
-Wait = Annotated[float | str | None, PlainValidator(_wait)]
+Wait = Annotated[float | str | None, PlainValidator(_wait, json_schema_input_type=float | str | None)]
 
 
 class Overload(Section):
@@ -187,7 +190,7 @@ class Record(Section):
 class Behaviour(Section):
     """Patterns that no person has. Each number is what is still usual; null switches its rule off."""
 
-    mode: Annotated[Literal["off", "shadow", "enforce"], BeforeValidator(_off)] = "shadow"
+    mode: Annotated[Mode, BeforeValidator(_off, json_schema_input_type=Mode | Literal[False])] = "shadow"
     """Shadow counts and refuses nobody: look at the counts before you enforce."""
     answer: Literal["refuse", "challenge"] = "refuse"
     """What enforcing means: a refusal for a while, or a challenge for each such request."""

@@ -1,6 +1,7 @@
 """The chart renders to objects that Kubernetes takes, within the restricted level of Pod Security."""
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -306,9 +307,12 @@ def test_the_schema_is_one_and_the_values_keep_to_it() -> None:
     jsonschema.Draft7Validator(SCHEMA).validate(VALUES)
 
 
+ADMISSION = ("api", "admission")
+
+
 def groups(schema: dict[str, Any], place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
-    """Each object of values with known fields."""
-    if "properties" in schema:
+    """Each object of values with known fields; the admission document has a schema of the API's own."""
+    if "properties" in schema and place != ADMISSION:
         yield place, schema
         for name, inner in schema["properties"].items():
             yield from groups(inner, (*place, name))
@@ -321,14 +325,37 @@ def at(values: Any, place: tuple[str, ...]) -> Any:
 
 
 def test_every_value_is_in_the_schema_and_the_other_way_round() -> None:
-    helm, rules = ("global",), ("api", "admission")
+    helm = ("global",)
     for place, schema in groups(SCHEMA):
         assert set(schema["properties"]) - {"global" if not place else ""} == set(at(VALUES, place)), place
-        if place != rules:
-            assert schema["additionalProperties"] is False, place
+        assert schema["additionalProperties"] is False, place
         for name, inner in schema["properties"].items():
-            if "properties" not in inner and (*place, name) != helm:
+            if ("properties" not in inner or (*place, name) == ADMISSION) and (*place, name) != helm:
                 assert inner["description"].endswith("."), (*place, name)
+
+
+DOCUMENTS = re.findall(r"```yaml\n(profile: .*?)```", (ROOT / "docs" / "operations.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        *DOCUMENTS,
+        "{profile: local, plans: {paid: {burst: {burst: 9}}}}",
+        "{profile: public, behaviour: {mode: off, record: {file: /tmp/x}, rapidPerMinute: null}}",
+        "{profile: public, overload: {paid: 3, account: 1.5x, anonymous: null}, identity: {oidc: null}}",
+        "{profile: public, identity: {trustedProxies: ['2001:db8::/32']}, cors: {allowedOrigins: ['*']}}",
+    ],
+)
+def test_what_the_api_takes_for_an_admission_document_the_chart_takes_too(document: str) -> None:
+    admission = yaml.safe_load(document)
+    parse_policy(admission)
+    written = one(rendered({"api": {"admission": admission}}), "ConfigMap", "demo-api")["data"]["admission.yaml"]
+    assert parse_policy(yaml.safe_load(written)) == parse_policy(admission)
+
+
+def test_the_documented_example_is_one() -> None:
+    assert len(DOCUMENTS) == 1
 
 
 def edge_values(**changes: Any) -> Values:
@@ -345,6 +372,11 @@ def edge_values(**changes: Any) -> Values:
         ({"api": {"replicas": "two"}}, "integer"),
         ({"api": {"service": {"type": "External"}}}, "ClusterIP"),
         ({"api": {"admission": {"profile": "open"}}}, "public"),
+        ({"api": {"admission": {"anonymous": {"cookies": 9}}}}, "cookies"),
+        ({"api": {"admission": {"anonymous": {"cookie": "fifty"}}}}, "integer"),
+        ({"api": {"admission": {"behaviour": {"answer": "ban"}}}}, "challenge"),
+        ({"api": {"rootPath": "pool/"}}, "pattern"),
+        ({"api": {"maxBodyBytes": 0}}, "minimum"),
         ({"images": {"operator": {"pullPolicy": "Sometimes"}}}, "IfNotPresent"),
         ({"images": {"api": {"digest": "latest"}}}, "sha256"),
         ({"images": {"worker": {"repository": ""}}}, "minLength"),
