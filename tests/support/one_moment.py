@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Sent:
-    """One request over a connection of its own, from an address of this machine."""
+    """One request over a connection of its own; ``source`` is an address of this machine."""
 
     method: str = "GET"
     path: str = "/"
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    source: str = "127.0.0.1"
+    source: str | None = None
 
     @property
     def text(self) -> bytes:
@@ -35,17 +35,18 @@ class Answered:
     body: bytes
 
 
-async def at_one_moment(port: int, requests: Sequence[Sent]) -> list[Answered]:
-    """The answers to all of them, in their order."""
-    opened = await asyncio.gather(*(_open(port, request.source) for request in requests))
+async def at_one_moment(port: int, requests: Sequence[Sent], host: str = "127.0.0.1") -> list[Answered]:
+    """The answers to all of them, in their order. Who comes from an IPv6 address goes to this machine's."""
+    opened = await asyncio.gather(*(_open(host, port, request.source) for request in requests))
     for (_, writer), request in zip(opened, requests, strict=True):
         writer.write(request.text)
     return list(await asyncio.gather(*(_read(reader, writer) for reader, writer in opened)))
 
 
-async def _open(port: int, source: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    host = "::1" if ":" in source else "127.0.0.1"
-    return await asyncio.open_connection(host, port, local_addr=(source, 0))
+async def _open(host: str, port: int, source: str | None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if source is None:
+        return await asyncio.open_connection(host, port)
+    return await asyncio.open_connection("::1" if ":" in source else host, port, local_addr=(source, 0))
 
 
 async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Answered:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import base64
 import hmac
 from dataclasses import dataclass
+from functools import lru_cache
 
 from modelpool.errors import InvalidInput
 
 SHORTEST = 16
+_REMEMBERED = 1_024
+"""Names: one request needs the same few several times. They are in this process only, and soon forgotten."""
 
 
 def _mac(key: bytes, *parts: str) -> bytes:
@@ -28,7 +31,7 @@ class DayKey:
 
     def name(self, *parts: str) -> str:
         """What stands for ``parts`` today: 27 characters, of no use to anybody without the secret."""
-        return base64.urlsafe_b64encode(_mac(self.key, *parts)[:20]).decode().rstrip("=")
+        return _name(self.key, parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,11 @@ class SecretRing:
         """The day's key under the secret of this id; under the newest where the ring does not hold it."""
         key = dict(zip(self.ids(), self.secrets, strict=True)).get(secret, self.secrets[0])
         return DayKey(day, _mac(key, "day", str(day)))
+
+
+@lru_cache(_REMEMBERED)
+def _name(key: bytes, parts: tuple[str, ...]) -> str:
+    return base64.urlsafe_b64encode(_mac(key, *parts)[:20]).decode().rstrip("=")
 
 
 def _signature(key: bytes, purpose: str, text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -26,9 +27,13 @@ class PoolRef:
     @property
     def short_id(self) -> str:
         """Eight lower-case letters and digits that start every job id of this pool."""
-        digest = hashlib.sha256(str(self).encode()).digest()
-        return base64.b32encode(digest[:5]).decode().lower()
+        return _short_id(str(self))
 
     def key(self, *parts: str) -> str:
         """A Redis key of this pool; the braces keep all of a pool's keys in one hash slot."""
         return ":".join(("mpl:{" + str(self) + "}", *parts))
+
+
+@cache
+def _short_id(name: str) -> str:
+    return base64.b32encode(hashlib.sha256(name.encode()).digest()[:5]).decode().lower()

@@ -49,7 +49,7 @@ TESTS = Path(__file__).parents[2]
 ADMISSION = """
 profile: public
 identity: {trustedProxies: [127.0.0.1/32]}
-overload: {anonymous: 1000000000}
+overload: {anonymous: 100000000}
 """
 BEAT_SECONDS = 2.0
 CALM = 0.7

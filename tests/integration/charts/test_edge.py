@@ -31,7 +31,7 @@ SLOW_PLANS = {"plans": {"account": {"perDay": 100}}}
 """With no faster plan the edge's limits may be so low that a slow machine counts as a fast one does."""
 
 
-def generation(headers: dict[str, str] | None = None, source: str = "127.0.0.1", path: str = "/v1/jobs") -> Sent:
+def generation(headers: dict[str, str] | None = None, source: str | None = None, path: str = "/v1/jobs") -> Sent:
     """One more picture, please."""
     sent = {"Content-Type": "application/json", **(headers or {})}
     return Sent("POST", path, sent, json.dumps(JOB).encode(), source)
