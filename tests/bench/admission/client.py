@@ -35,6 +35,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
         self._data = b""
         self.started = 0.0
+        self.busy = self.lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep what to write to."""
@@ -44,6 +45,7 @@ class Connection(asyncio.Protocol):
         """Send a request that is timed from ``started``."""
         assert self._transport is not None
         self.started = started
+        self.busy = True
         self._transport.write(data)
 
     def data_received(self, data: bytes) -> None:
@@ -56,11 +58,14 @@ class Connection(asyncio.Protocol):
         if len(body) < int(rest.partition(b"\r\n")[0]):
             return
         self._data = b""
+        self.busy = False
         self._answered(self, int(head[9:12]))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody closes before the end."""
-        self._answered(self, BROKEN)
+        """A server may close what has long been idle, and nothing else."""
+        self.lost = True
+        if self.busy:
+            self._answered(self, BROKEN)
 
 
 class Load:
@@ -143,6 +148,8 @@ class Load:
             due = started + arrival
             if (early := due - time.perf_counter()) > 0:
                 await asyncio.sleep(early)
+            while idle and idle[-1].lost:
+                idle.pop()
             if idle:
                 idle.pop().send(self._ready.popleft(), due)
             else:

@@ -1,0 +1,136 @@
+"""The edge on a cluster: who comes from outside is known by their own address at the API, and by nobody else's."""
+
+import asyncio
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from cluster import Cluster
+from cluster.helm import Helm
+from cluster.kubectl import Kubectl
+from cluster.layout import NODES
+from support.installation import DEFINITION, RELEASE, Installation
+from support.one_moment import Sent, at_one_moment
+
+NAMESPACE = "e2e-edge"
+# An account is made once a day for each visitor, and visitors without cookies are their network: an address.
+MAKE_ACCOUNT = """
+import json, sys, urllib.error, urllib.request
+url, headers = sys.argv[1], json.loads(sys.argv[2])
+try:
+    print(urllib.request.urlopen(urllib.request.Request(url, b"", headers, method="POST"), timeout=20).status)
+except urllib.error.HTTPError as error:
+    print(error.code, json.load(error)["error"]["code"])
+"""
+MADE, REFUSED = "201", "429 quota_exceeded"
+
+
+@dataclass(frozen=True)
+class Edge:
+    """The edge of a release: where nodes' clients and pods reach it."""
+
+    service: Installation
+    outside: str
+    """Address of the one node that it is on."""
+    port: int
+
+    @property
+    def url(self) -> str:
+        """For those outside the cluster."""
+        return f"http://{self.outside}:{self.port}"
+
+    @property
+    def inside(self) -> str:
+        """For pods."""
+        return f"http://{RELEASE}-edge.{NAMESPACE}.svc"
+
+
+@pytest.fixture(scope="module")
+def installation(helm: Helm, kubectl: Kubectl, images: dict[str, str], cluster: Cluster) -> Iterator[Installation]:
+    """The chart with an edge on the first node, in a namespace that insists on the restricted level; no pool."""
+    there = kubectl.find("customresourcedefinition", DEFINITION) is not None
+    kubectl("create", "namespace", NAMESPACE)
+    kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
+    without_claim = {"persistence": {"enabled": False}}
+    values = {
+        "crds": {"install": not there},
+        "operator": {"namespaces": [NAMESPACE]},
+        "redis": without_claim,
+        "store": without_claim,
+        "edge": {
+            "enabled": True,
+            "replicas": 1,
+            "podNetworks": [str(cluster.addresses.pods)],
+            "service": {"type": "NodePort"},
+            "nodeSelector": {"kubernetes.io/hostname": NODES[0]},
+        },
+    }
+    made = Installation(kubectl, helm, images, NAMESPACE, values)
+    try:
+        made.be_there()
+        yield made
+    finally:
+        if made.installed:
+            made.uninstall()
+        kubectl.delete("namespace", NAMESPACE, seconds=300)
+        if not there:
+            kubectl.delete("customresourcedefinition", DEFINITION)
+
+
+@pytest.fixture
+def edge(installation: Installation, cluster: Cluster, describing: Callable[[Callable[[], str]], None]) -> Edge:
+    """The edge, ready."""
+    describing(installation.describe)
+    (port,) = installation.kubectl.get("service", f"{RELEASE}-edge", NAMESPACE)["spec"]["ports"]
+    return Edge(installation, cluster.addresses.machine(NODES[0]), port["nodePort"])
+
+
+def account(cluster: Cluster, url: str, client: str, headers: dict[str, str] | None = None) -> str:
+    """What somebody at ``client``, a node or the control plane, hears who asks for an account."""
+    machine = cluster.control_plane.machine if client not in cluster.nodes else cluster.nodes[client].machine
+    asked = (f"{url}/v1/accounts", json.dumps(headers or {}))
+    return machine.run(sys.executable, "-I", "-c", MAKE_ACCOUNT, *asked).strip()
+
+
+@pytest.mark.budget(30)
+def test_clients_from_outside_keep_their_addresses_and_cannot_claim_others(edge: Edge, cluster: Cluster) -> None:
+    forged = {"X-Forwarded-For": "203.0.113.9"}
+    assert account(cluster, edge.url, "control-plane") == MADE
+    assert account(cluster, edge.url, "control-plane") == REFUSED
+    assert account(cluster, edge.url, "control-plane", forged) == REFUSED
+    assert account(cluster, edge.url, NODES[1], forged) == MADE
+    assert account(cluster, edge.url, NODES[1]) == REFUSED
+
+
+@pytest.mark.budget(30)
+def test_pods_are_known_by_their_own_addresses_too(edge: Edge, kubectl: Kubectl) -> None:
+    pods = [pod["metadata"]["name"] for pod in kubectl.list("pods", NAMESPACE, {"app.kubernetes.io/component": "api"})]
+    assert len(pods) == 2
+
+    def asks(pod: str) -> str:
+        command = ("/opt/modelpool/bin/python", "-c", MAKE_ACCOUNT, f"{edge.inside}/v1/accounts", "{}")
+        return kubectl.execute(pod, NAMESPACE, *command).strip()
+
+    assert [asks(pod) for pod in pods] == [MADE, MADE]
+    assert [asks(pod) for pod in pods] == [REFUSED, REFUSED]
+
+
+@pytest.mark.budget(20)
+def test_a_flood_from_one_address_ends_at_the_edge_and_its_log_names_nobody(
+    edge: Edge, cluster: Cluster, kubectl: Kubectl
+) -> None:
+    body = json.dumps({"model": "absent", "prompt": "a red circle"}).encode()
+    request = Sent("POST", "/v1/jobs", {"Content-Type": "application/json"}, body)
+    answers = asyncio.run(at_one_moment(edge.port, [request] * 20, edge.outside))
+    counted = Counter(answer.status for answer in answers)
+    assert counted[404] in (6, 7), "there is no pool, so what gets through finds no model"
+    assert counted[429] == 20 - counted[404]
+
+    (pod,) = kubectl.list("pods", NAMESPACE, {"app.kubernetes.io/component": "edge"})
+    lines = [json.loads(line) for line in kubectl.logs(pod["metadata"]["name"], NAMESPACE).splitlines()]
+    assert Counter(line["limit"] for line in lines)["REJECTED"] >= counted[429]
+    assert cluster.addresses.host not in json.dumps(lines)
