@@ -25,13 +25,19 @@ def fullness(context: Context, lane: Lane, draft: Draft) -> Full | None:
     return Full(wait, limit)
 
 
+async def is_in_already(context: Context, draft: Draft) -> bool:
+    """Whether an earlier request with this Idempotency-Key has brought its job: there is nothing left to refuse."""
+    if draft.idempotency_key is None:
+        return False
+    client = await context.pools.client()
+    with unavailable():
+        return bool(await client.exists(witness_key(draft.pool.ref, draft.job, draft.idempotency_key)))
+
+
 async def needs_no_room(context: Context, subject: Subject, asked: Asked, draft: Draft) -> bool:
     """Whether the request is in already, or its picture is there or on its way, or that cannot be told for nothing."""
-    client = await context.pools.client()
-    if draft.idempotency_key is not None:
-        with unavailable():
-            if await client.exists(witness_key(draft.pool.ref, draft.job, draft.idempotency_key)):
-                return True
+    if await is_in_already(context, draft):
+        return True
     if not asked.body.cache:
         return False
     if draft.image is not None:
@@ -41,6 +47,7 @@ async def needs_no_room(context: Context, subject: Subject, asked: Asked, draft:
         words = draft.words
         today, nth = await context.ledger.next_in_ring(lambda today: today.name("ring", subject.repeats, words))
         request = request.model_copy(update={"seed": ring_seed(words, today.day, subject.repeats, nth)})
+    client = await context.pools.client()
     return await need_not_be_made(client, draft.pool.ref, request.digest(version))
 
 
