@@ -10,6 +10,7 @@ from modelpool_api.context import Context
 from modelpool_api.drafts import Asked, Draft
 from modelpool_api.identity.subject import Subject
 from modelpool_api.quota.refusals import OFFER
+from modelpool_api.room import is_in_already
 
 
 async def watch(context: Context, subject: Subject, asked: Asked, draft: Draft) -> None:
@@ -26,7 +27,7 @@ async def watch(context: Context, subject: Subject, asked: Asked, draft: Draft) 
     patterns = noticed(await observe(context.scripts, sighting), rules)
     for pattern in patterns:
         context.metrics.unusual_use.labels(pattern.value, rules.mode).inc()
-    if patterns and rules.mode == "enforce":
+    if patterns and rules.mode == "enforce" and not await is_in_already(context, draft):
         await _answer(context, subject, asked, patterns[0])
 
 

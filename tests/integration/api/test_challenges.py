@@ -80,6 +80,17 @@ async def test_a_usual_request_needs_no_solution_and_uses_none_up(door: Door) ->
     assert (await visitor.ask(headers={HEADER: solution})).status_code == 429
 
 
+async def test_a_request_whose_answer_was_lost_is_answered_with_its_job(quick: Visitor) -> None:
+    headers = {"Idempotency-Key": "mine"}
+    solved = {**headers, HEADER: solve(await challenged(quick))}
+    first = await quick.ask(prompt="mine", headers=solved)
+    assert first.status_code == 202
+    for again in (solved, headers):
+        assert (await quick.ask(prompt="mine", headers=again)).json()["id"] == first.json()["id"]
+    assert (await quick.ask(prompt="other words", headers=headers)).status_code == 422
+    assert (await quick.ask(prompt="mine", headers={"Idempotency-Key": "another"})).status_code == 429
+
+
 async def test_of_many_requests_with_one_solution_one_is_let_in(quick: Visitor) -> None:
     solution = solve(await challenged(quick))
     answers = await asyncio.gather(*(quick.ask(headers={HEADER: solution}) for _ in range(20)))
