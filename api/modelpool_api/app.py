@@ -16,6 +16,7 @@ from modelpool_api.body_limit import BodyLimit
 from modelpool_api.context import Context
 from modelpool_api.identity.cookie_header import CookieHeader
 from modelpool_api.outcomes import Outcomes
+from modelpool_api.request_id import RequestId
 from modelpool_api.routes import (
     accounts,
     admin,
@@ -78,6 +79,7 @@ def create_app(context: Context) -> FastAPI:
     app.add_middleware(BodyLimit, limit=context.settings.max_body_bytes)
     app.add_middleware(CookieHeader)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(RequestId)
     cors = context.policy.cors
     if cors.allowed_origins:
         app.add_middleware(

@@ -6,7 +6,9 @@ import logging
 import re
 import sys
 
-FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+from modelpool_api.request_id import NamesRequest
+
+FORMAT = "%(asctime)s %(levelname)s%(request)s %(name)s: %(message)s"
 _ABOUT_A_REQUEST = '%s - "'
 """So begin all of uvicorn's lines about a request; their arguments are the client's address and what it asked for."""
 _TALKATIVE = ("asyncio", "httpcore", "httpx", "python_multipart", "websockets")
@@ -17,7 +19,9 @@ _KNOWN = re.compile(r"(/(?:v1/[a-z/…]+|docs(?:/[a-z./-]+)?|openapi\.json|healt
 
 def set_up_logs(level: str, *, access: bool, root: str = "") -> None:
     """Write to stderr from ``level`` on; with ``access`` a line for each request, whose path begins with ``root``."""
-    logging.basicConfig(level=level.upper(), format=FORMAT, stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(NamesRequest())
+    logging.basicConfig(level=level.upper(), format=FORMAT, handlers=[handler])
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
     for name in ("uvicorn.access", "uvicorn.error"):
