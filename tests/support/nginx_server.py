@@ -75,6 +75,16 @@ class Nginx:
             self._process.wait(timeout=START_SECONDS)
             self._process = None
 
+    def quit(self) -> None:
+        """Ask the server to end when what runs has ended, as a pod is asked; returns at once."""
+        command = [str(self._program), "-c", str(self._folder / "nginx.conf"), "-e", "stderr", "-s", "quit"]
+        subprocess.run(command, check=True, capture_output=True)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended, well and by itself."""
+        return self._process is not None and self._process.poll() == 0
+
     @property
     def log(self) -> str:
         """What the server has said so far."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
+import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -427,6 +429,25 @@ async def test_a_long_poll_waits_for_its_answer(api: Api, edge: NginxEdge) -> No
     async with client(edge) as http, api.worker.work():
         answer = await http.post("/v1/jobs", json=JOB, headers={"Prefer": "wait=20"})
     assert (answer.status_code, answer.json()["state"]) == (200, "succeeded")
+
+
+async def test_an_edge_that_is_asked_to_end_lets_what_runs_end(api: Api, edge: NginxEdge) -> None:
+    async with client(edge) as http:
+        job = await api.submit()
+        poll = asyncio.create_task(http.get(f"/v1/jobs/{job}", params={"wait": 20}))
+        await wait_until(lambda: api.context.pools.all()[0].waiting.watched)
+        edge.quit()
+        await wait_until(lambda: not listens(edge))
+        assert not edge.ended
+        await api.worker.finish(await api.worker.claim())
+        assert (await poll).json()["state"] == "succeeded"
+    await wait_until(lambda: edge.ended)
+
+
+def listens(edge: NginxEdge) -> bool:
+    """Whether it takes new connections."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", edge.port)) == 0
 
 
 # --- bodies, ids, headers, what is hidden ----------------------------------------------------------------------------
