@@ -56,11 +56,12 @@ def slot_of(pod: Manifest) -> str:
 
 def _phase(pod: Manifest, conditions: Mapping[str, Any], container: Mapping[str, Any]) -> tuple[SlotPhase, str]:
     status = pod.get("status") or {}
-    if status.get("phase") in ("Failed", "Succeeded"):
-        return SlotPhase.FAILED, _sentence(status.get("reason") or "Failed", status.get("message") or _last(container))
+    # First of all: a worker that was told to go ends well, and that is no failure.
     if pod["metadata"].get("deletionTimestamp"):
         disrupted = conditions.get("DisruptionTarget", {})
         return SlotPhase.DRAINING, _sentence(disrupted.get("reason", ""), disrupted.get("message", ""))
+    if status.get("phase") in ("Failed", "Succeeded"):
+        return SlotPhase.FAILED, _sentence(status.get("reason") or "Failed", status.get("message") or _last(container))
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
         return SlotPhase.PENDING, _sentence(scheduled.get("reason", ""), scheduled.get("message", ""))

@@ -105,6 +105,13 @@ def test_a_pod_being_deleted_drains_until_its_time_is_over() -> None:
     assert (seen.phase, seen.deleted_at, seen.node_lost) == (SlotPhase.DRAINING, 120_000, False)
 
 
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_a_pod_that_was_told_to_go_and_has_ended_is_no_failure(phase: str) -> None:
+    ended = {"terminated": {"reason": "Completed", "exitCode": 0}}
+    going = made({**container(ended), "phase": phase}, deletionTimestamp="1970-01-01T00:01:00Z")
+    assert (seen_pod(going).phase, seen_pod(going).reason) == (SlotPhase.DRAINING, "")
+
+
 def test_a_pod_deleted_for_its_nodes_sake_says_so() -> None:
     evicted = {
         "type": "DisruptionTarget",
