@@ -18,6 +18,7 @@ def front_door_values() -> dict[str, Any]:
     return {
         "admission": {
             "profile": "local",
+            "identity": {"cookie": {"secure": False}},
             "anonymous": {"cookie": PER_COOKIE},
             "plans": {"small": {"lane": "account", "perDay": PER_KEY, "burst": _NO_WAIT}},
         },

@@ -26,6 +26,7 @@ FILM = "rota-film-0"
 SLOTS = (*PRIMARY, SECONDARY, FILM)
 SECONDS = 240.0
 POLL = 0.2
+LOAD_SECONDS = 2.1
 
 
 def simulated_model(name: str, **more: Any) -> Object:
@@ -78,7 +79,7 @@ def rota_pool(name: str = POOL) -> Object:
             "workerOverhead": "256Mi",
             "tiers": tiers,
             "rebalance": {"intervalSeconds": 2, "minResidencySeconds": 5, "hysteresis": 2},
-            "worker": {"device": "cpu", "podTemplate": simulated("load=2.1,step=0.05")},
+            "worker": {"device": "cpu", "podTemplate": simulated(f"load={LOAD_SECONDS},step=0.05")},
         },
     }
 

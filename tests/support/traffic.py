@@ -34,7 +34,7 @@ class Outcome:
     @property
     def longest_pause(self) -> float:
         """Seconds between two results, at the most."""
-        ends = sorted(datetime.fromisoformat(job["finished_at"]) for job in self.jobs if job.get("finished_at"))
+        ends = sorted(datetime.fromisoformat(job["finishedAt"]) for job in self.jobs if job.get("finishedAt"))
         return max(((b - a).total_seconds() for a, b in pairwise(ends)), default=0.0)
 
     def __str__(self) -> str:
