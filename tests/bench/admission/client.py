@@ -35,7 +35,6 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
         self._data = b""
         self.started = 0.0
-        self.busy = self.lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep what to write to."""
@@ -45,7 +44,6 @@ class Connection(asyncio.Protocol):
         """Send a request that is timed from ``started``."""
         assert self._transport is not None
         self.started = started
-        self.busy = True
         self._transport.write(data)
 
     def data_received(self, data: bytes) -> None:
@@ -58,14 +56,11 @@ class Connection(asyncio.Protocol):
         if len(body) < int(rest.partition(b"\r\n")[0]):
             return
         self._data = b""
-        self.busy = False
         self._answered(self, int(head[9:12]))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """A server may close what has long been idle, and nothing else."""
-        self.lost = True
-        if self.busy:
-            self._answered(self, BROKEN)
+        """Nobody closes before the end."""
+        self._answered(self, BROKEN)
 
 
 class Load:
@@ -123,7 +118,8 @@ class Load:
         self.prepare(len(arrivals))
         self.done.clear()
         waiting: deque[float] = deque()
-        idle: list[Connection] = []
+        # In turn, so that none is idle for as long as a server bears with.
+        idle: deque[Connection] = deque()
         left = len(arrivals)
 
         def answered(connection: Connection, status: int) -> None:
@@ -140,7 +136,7 @@ class Load:
             if not left:
                 self.done.set()
 
-        idle += [await self.connect(answered) for _ in range(connections)]
+        idle.extend([await self.connect(answered) for _ in range(connections)])
         started = time.perf_counter()
         for arrival in arrivals:
             if self.done.is_set():
@@ -148,10 +144,8 @@ class Load:
             due = started + arrival
             if (early := due - time.perf_counter()) > 0:
                 await asyncio.sleep(early)
-            while idle and idle[-1].lost:
-                idle.pop()
             if idle:
-                idle.pop().send(self._ready.popleft(), due)
+                idle.popleft().send(self._ready.popleft(), due)
             else:
                 waiting.append(due)
         await self.done.wait()
