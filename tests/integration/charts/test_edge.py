@@ -318,6 +318,15 @@ async def test_a_result_comes_once_from_the_api_and_then_from_the_cache(
     assert witness.paths().count(url) == 1
 
 
+async def test_a_part_of_a_result_that_is_not_in_the_cache_yet(api: Api, edge: NginxEdge, witness: Witness) -> None:
+    url = await a_result(api)
+    async with client(edge) as http:
+        for state in ("MISS", "HIT"):
+            part = await http.get(url, headers={"Range": "bytes=1-3"})
+            assert (part.status_code, part.content, part.headers["x-cache"]) == (206, b"PNG", state)
+    assert witness.paths().count(url) == 1
+
+
 async def test_a_crowd_at_one_moment_fetches_a_result_once(api: Api, edge: NginxEdge, witness: Witness) -> None:
     url = await a_result(api)
     answers = await at_one_moment(edge.port, [Sent("GET", url)] * 30)
