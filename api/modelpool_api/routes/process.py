@@ -6,12 +6,13 @@ do. Even so it costs more to solve them than most of what they give; a :class:`D
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends
 from fastapi.routing import APIRoute
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from modelpool_api.context import Context
 from modelpool_api.identity.cookie_header import STATE
@@ -49,8 +50,15 @@ Asker = Annotated[Subject, Depends(subject_of)]
 
 
 class DirectRoute(APIRoute):
-    """A route whose function takes the request and nothing else: FastAPI describes it and does nothing for it."""
+    """A route whose function takes the request and nothing else: FastAPI describes it and does nothing for it.
 
-    def get_route_handler(self) -> Callable[..., Any]:
-        """The function itself."""
-        return self.endpoint
+    Errors are answered where those of all routes are that nobody has answered before, by the application.
+    """
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Call the function and send what it returns."""
+        if scope["method"] not in (self.methods or ()):
+            await super().handle(scope, receive, send)
+            return
+        answer: Response = await self.endpoint(Request(scope, receive, send))
+        await answer(scope, receive, send)
