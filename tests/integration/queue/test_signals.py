@@ -1,6 +1,8 @@
 """What the queue tells: events, bells, depths and demand."""
 
 import asyncio
+import statistics
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -62,6 +64,33 @@ async def test_a_new_job_rings_the_operator_and_the_workers(queue: Queue) -> Non
         await queue.enqueue(new_job("sdxl"))
         await queue.ring("workers", "by hand")
         await wait_until(lambda: workers.heard == ["sdxl", "by hand"] and operator.heard == ["sdxl"])
+
+
+async def test_an_idle_worker_hears_of_a_job_within_five_milliseconds(queue: Queue, worker: Worker) -> None:
+    """The lower quartile: whatever else the machine does may delay one, but not three in four."""
+    bell, took = asyncio.Event(), []
+
+    async def listen(ready: Callable[[], None]) -> None:
+        async for _ in queue.wakeups("workers", ready):
+            bell.set()
+
+    listening = asyncio.Event()
+    task = asyncio.create_task(listen(listening.set))
+    await listening.wait()
+    try:
+        for _ in range(60):
+            bell.clear()
+            asked = time.perf_counter()
+            await queue.enqueue(new_job())
+            async with asyncio.timeout(10):
+                await bell.wait()
+            took.append(1000 * (time.perf_counter() - asked))
+            batch = await worker.claim()
+            await queue.finish(batch.lease, batch.jobs[0].id, new_result())
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert statistics.quantiles(took, n=4)[0] < 5
 
 
 async def test_a_job_given_back_rings_the_workers(queue: Queue, worker: Worker) -> None:
