@@ -170,10 +170,10 @@ class QueueMachine(QueueTwins):
         users = Counter(r.subject for r in ahead if r.lane is not Lane.PAID and r.id not in self.followed)
         assert all(count <= 1 for count in users.values()), users
 
-    @rule(job=jobs)
-    def cancel(self, job: NewJob) -> None:
+    @rule(job=jobs, only_waiting=st.booleans())
+    def cancel(self, job: NewJob, only_waiting: bool) -> None:
         before = self.model.get(job.id).state
-        answer = self.both("cancel", job.id)
+        answer = self.both("cancel", job.id, only_waiting=only_waiting)
         assert (answer is JobIsFinal) == (before in FINAL_STATES - {JobState.CANCELLED})
 
     # --- those who work ----------------------------------------------------------------------------------------------

@@ -42,32 +42,45 @@ async def cancel_by_id(place: Place, shown: Shown, *, jobs: Sequence[str]) -> Ex
 
 
 async def cancel_matching(place: Place, shown: Shown, *, wanted: Filter, ask: bool) -> Exit:
-    """Cancel all that fit, after a look at how many there are."""
+    """Cancel all that fit, after a look at how many there are. What began to run since then goes on, unless wanted."""
     found = [job async for _, page in matching(place, wanted) for job in page]
     if ask and found:
         _confirm(found)
     queues = {str(pool): RedisQueue(pool, place.client) for pool in place.pools}
     # Followers first: each would otherwise be put in its leader's place, only to be cancelled there.
     found.sort(key=lambda job: job.state is not JobState.FOLLOWING)
+    only_waiting = JobState.RUNNING not in wanted.states
     ended: list[JobRecord] = []
+    running = 0
     for start in range(0, len(found), CONNECTIONS):
-        tried = (queues[job.pool].cancel(job.id) for job in found[start : start + CONNECTIONS])
+        tried = (
+            queues[job.pool].cancel(job.id, only_waiting=only_waiting) for job in found[start : start + CONNECTIONS]
+        )
         for outcome in await asyncio.gather(*tried, return_exceptions=True):
-            if isinstance(outcome, JobRecord):
+            if isinstance(outcome, JobRecord) and outcome.state is JobState.CANCELLED:
                 ended.append(outcome)
+            elif isinstance(outcome, JobRecord):
+                running += 1
             elif not isinstance(outcome, JobNotFound | JobIsFinal):  # those came to an end by themselves meanwhile
                 raise outcome
     refunded = sum(_ended(record)["refunded"] for record in ended)
     if shown.as_json:
         shown.json(
-            {"found": len(found), "cancelled": len(ended), "refunded": refunded, "jobs": [job.id for job in ended]}
+            {
+                "found": len(found),
+                "cancelled": len(ended),
+                "refunded": refunded,
+                "running": running,
+                "jobs": [job.id for job in ended],
+            }
         )
     elif not found:
         shown.say("Nothing to cancel.")
     else:
-        rest = len(found) - len(ended)
+        began = f"; {running:,} began to run meanwhile and {'goes' if running == 1 else 'go'} on" if running else ""
+        rest = len(found) - len(ended) - running
         ended_otherwise = f"; {rest:,} had ended meanwhile" if rest else ""
-        shown.say(f"Cancelled {counted(len(ended), 'job')}, refunded {refunded:,}{ended_otherwise}.")
+        shown.say(f"Cancelled {counted(len(ended), 'job')}, refunded {refunded:,}{began}{ended_otherwise}.")
     return Exit.OK
 
 

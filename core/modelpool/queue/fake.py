@@ -64,9 +64,9 @@ class FakeQueue:
         """Give jobs back: no attempt counted. Returns how many were held."""
         return self._pass_on(self.model.release(lease, jobs))
 
-    async def cancel(self, job: str) -> JobRecord:
-        """Cancel for the requester."""
-        return self._pass_on(self.model.cancel(job, self._now()))
+    async def cancel(self, job: str, *, only_waiting: bool = False) -> JobRecord:
+        """Cancel for the requester. With ``only_waiting`` a job that runs by now is left to run; the record tells."""
+        return self._pass_on(self.model.cancel(job, self._now(), only_waiting=only_waiting))
 
     async def reap(self) -> int:
         """Re-queue jobs of lapsed leases and expire overdue ones. Returns how many moved."""

@@ -106,9 +106,11 @@ class QueueModel:
         if waits:
             self._enter(leader)
 
-    def cancel(self, job_id: str, now: int) -> JobRecord:
-        """Cancel for the requester. A waiting job is refunded, a running one is not."""
+    def cancel(self, job_id: str, now: int, *, only_waiting: bool = False) -> JobRecord:
+        """Cancel for the requester. A waiting job is refunded, a running one is not, and left if so asked."""
         job = self.job(job_id)
+        if only_waiting and job.state is JobState.RUNNING:
+            return self.get(job_id)
         if not job.state.is_final:
             self._conclude(job, JobState.CANCELLED, now)
         if job.state is not JobState.CANCELLED:

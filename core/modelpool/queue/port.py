@@ -157,8 +157,8 @@ class Queue(Protocol):
         """Give jobs back unstarted or interrupted (drain): no attempt counted. Returns how many were held."""
         ...
 
-    async def cancel(self, job: str) -> JobRecord:
-        """Cancel for the requester.
+    async def cancel(self, job: str, *, only_waiting: bool = False) -> JobRecord:
+        """Cancel for the requester. With ``only_waiting`` a job that runs by now is left to run; the record tells.
 
         :raises JobNotFound: no such record.
         :raises JobIsFinal: it has ended otherwise; cancelling a cancelled job is no error.

@@ -125,9 +125,9 @@ class RedisQueue:
         """Give jobs back unstarted or interrupted (drain): no attempt counted. Returns how many were held."""
         return int(await self._run("release", lease, *jobs))
 
-    async def cancel(self, job: str) -> JobRecord:
-        """Cancel for the requester."""
-        done = await self._run("cancel", job)
+    async def cancel(self, job: str, *, only_waiting: bool = False) -> JobRecord:
+        """Cancel for the requester. With ``only_waiting`` a job that runs by now is left to run; the record tells."""
+        done = await self._run("cancel", job, int(only_waiting))
         if done is None:
             raise _not_found(job)
         record = await self.get(job)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -219,6 +220,35 @@ class TestDrain:
         stage.put(gone := job_of_pool(lane=Lane.ANONYMOUS), stays := job_of_pool())
         assert stage.json("drain", "--lane", "anonymous", "--yes")["jobs"] == [gone.id]
         assert stage.record(stays.id).state is JobState.QUEUED
+
+
+class TestWorkersThatClaimMeanwhile:
+    """Between the look at what waits and the cancelling."""
+
+    @pytest.fixture
+    def claimed(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> NewJob:
+        """A job that is claimed while the question is being answered."""
+        stage.put(job := job_of_pool(lane=Lane.PAID), job_of_pool())
+
+        def claim(_: Any) -> None:
+            thread = threading.Thread(target=stage.claim, args=("flux",))
+            thread.start()
+            thread.join()
+
+        monkeypatch.setattr("modelpool_cli.queue.acting._confirm", claim)
+        return job
+
+    @pytest.mark.parametrize("command", [["drain"], ["cancel", "--model", "flux"]])
+    def test_what_runs_by_then_goes_on_and_is_told(self, stage: Stage, claimed: NewJob, command: list[str]) -> None:
+        told = stage.run(*command).stdout
+        assert told == "Cancelled 1 job, refunded 1; 1 began to run meanwhile and goes on.\n"
+        assert stage.record(claimed.id).state is JobState.RUNNING
+        assert stage.json("drain")["running"] == 0
+
+    def test_what_runs_by_then_is_cancelled_where_that_is_asked_for(self, stage: Stage, claimed: NewJob) -> None:
+        answer = stage.json("cancel", "--model", "flux", "--running")
+        assert (answer["cancelled"], answer["refunded"], answer["running"]) == (2, 1, 0)
+        assert stage.record(claimed.id).state is JobState.CANCELLED
 
 
 class TestRetry:

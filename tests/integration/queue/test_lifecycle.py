@@ -257,6 +257,20 @@ class TestCancel:
         assert (await queue.get(jobs[0].id)).result is None
         assert not await refunds()
 
+    async def test_only_a_waiting_job_is_cancelled_where_that_is_asked_for(
+        self, queue: Queue, worker: Worker, refunds: Refunds
+    ) -> None:
+        running, waiting = new_job(), new_job(steps=9)
+        await queue.enqueue(running)
+        await queue.enqueue(waiting)
+        batch = await worker.claim()
+        assert (await queue.cancel(running.id, only_waiting=True)).state is JobState.RUNNING
+        assert (await queue.cancel(waiting.id, only_waiting=True)).state is JobState.CANCELLED
+        assert [refund.charge for refund in await refunds()] == [waiting.charge_id]
+        assert await queue.finish(batch.lease, running.id, new_result())
+        with pytest.raises(JobIsFinal):
+            await queue.cancel(running.id, only_waiting=True)
+
     async def test_a_job_that_has_ended_cannot_be_cancelled(self, queue: Queue, worker: Worker) -> None:
         job = new_job()
         await queue.enqueue(job)
