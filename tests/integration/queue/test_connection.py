@@ -51,7 +51,9 @@ async def test_a_unix_socket_will_do(redis6: RedisProcess, tmp_path: Path) -> No
         await client.aclose()
 
 
-async def test_full_memory_refuses_new_jobs_and_lets_running_ones_end(redis_kind: RedisProcess, tmp_path: Path) -> None:
+async def test_full_memory_refuses_new_jobs_and_lets_running_ones_go_on_and_end(
+    redis_kind: RedisProcess, tmp_path: Path
+) -> None:
     with RedisProcess(redis_kind.program, tmp_path) as server:
         client = await connect(server.url)
         queue = RedisQueue(POOL, client)
@@ -65,7 +67,9 @@ async def test_full_memory_refuses_new_jobs_and_lets_running_ones_end(redis_kind
         with pytest.raises(QueueUnavailable):
             await queue.enqueue(refused)
         assert await client.dbsize() == before
+        assert await Worker(queue, "sdxl").ids(mixes=True) == [], "the first that mixes"
         batch = await worker.claim()
+        assert (await queue.renew(batch.lease, [job.id for job in jobs])).held == {job.id for job in jobs}
         assert await queue.finish(batch.lease, jobs[0].id, new_result())
         assert await queue.fail(batch.lease, jobs[1].id, JobError(code="x", message="y"))
         assert await queue.release(batch.lease, [jobs[2].id]) == 1

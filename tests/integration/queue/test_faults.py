@@ -130,6 +130,14 @@ async def test_every_key_dies_and_a_finished_pool_leaves_only_records(client: Re
     assert left == {"job", "idempotency", "cache", "refunds", "tally", "demand", "debt", "lease"}
 
 
+async def test_what_is_due_keeps_its_life_when_its_only_lease_is_renewed(client: Redis) -> None:
+    queue = RedisQueue(POOL, client)
+    await queue.enqueue(job := new_job())
+    batch = await Worker(queue, "flux").claim()
+    await queue.renew(batch.lease, [job.id])
+    await assert_every_key_dies(client)
+
+
 async def test_records_stay_compact_until_they_die(client: Redis, clock: Clock) -> None:
     queue = RedisQueue(POOL, client, now=clock)
     worker = Worker(queue, "flux")

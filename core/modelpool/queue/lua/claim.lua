@@ -26,9 +26,10 @@ end
 local _, more = settle(CHUNK)
 if more then return 'reap' end
 
--- From now on jobs enter the sets that mixing claims fill up from.
+-- From now on jobs enter the sets that mixing claims fill up from. In a full memory the first write must take away.
 local function announce_mixing()
   if mixes ~= '1' or call('HEXISTS', key('tally'), 'mixes') == 1 then return end
+  call('HDEL', key('tally'), 'mixes')
   call('HSET', key('tally'), 'mixes', 1)
   keep(key('tally'), RECORD_MS)
 end
