@@ -51,8 +51,13 @@ class Lines:
         return self._debts.get((line, subject), 0.0)
 
     def bill(self, job: Job) -> None:
-        """The user's next job starts in virtual time when this one would be done."""
-        self._debts[job.line, job.asked.subject] = job.tag + job.asked.work / LANE_WEIGHT[job.asked.lane]
+        """The user's next job starts in virtual time when this one would be done.
+
+        Who starts ahead of V, because somebody's old job is at the head of the line, does so with one job: the next
+        ones start from V.
+        """
+        began = max(job.tag, self._reached[job.line])
+        self._debts[job.line, job.asked.subject] = began + job.asked.work / LANE_WEIGHT[job.asked.lane]
 
     def enter(self, job: Job) -> None:
         """Stand in line."""

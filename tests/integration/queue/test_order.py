@@ -46,6 +46,17 @@ class TestFairness:
         (light,) = await put(queue, new_job("cold", subject="light"))
         assert await queue.position(light) == 1
 
+    async def test_only_the_first_job_profits_from_an_old_one_that_came_back(self, queue: Queue) -> None:
+        old = (await put(queue, *(new_job(subject="ann") for _ in range(100))))[0]
+        worker = Worker(queue, HotModel("flux", 1))
+        lease = (await worker.claim()).lease
+        for _ in range(99):
+            await worker.claim()
+        (carl,) = await put(queue, new_job(subject="carl"))
+        await queue.release(lease, [old])
+        await put(queue, *(new_job(subject="bob") for _ in range(100)))
+        assert await queue.position(carl) == 2, "behind the old job and the first of bob"
+
     async def test_a_batch_mate_from_far_behind_does_not_push_newcomers_back(self, queue: Queue) -> None:
         await put(queue, new_job(subject="heavy"), *(new_job(subject="heavy", steps=9) for _ in range(30)))
         await put(queue, new_job(subject="heavy"))  # shares the first one's key

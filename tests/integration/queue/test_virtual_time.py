@@ -102,3 +102,11 @@ async def test_nobody_starts_after_the_head_of_a_line_that_stood_still(queue: Qu
     await come_to(queue, 40)
     assert await start(queue, free("cold", **BOB)) == 15
     assert await start(queue, free("flux", subject="carl")) == 40
+
+
+async def test_who_starts_early_behind_an_old_job_owes_as_if_on_time(queue: Queue) -> None:
+    await queue.enqueue(free(**ANN, id="old"))
+    early = await Worker(queue, HotModel("flux", 1)).claim()
+    await come_to(queue, 40)
+    await queue.release(early.lease, ["old"])
+    assert [await start(queue, free(**BOB, work=3)) for _ in range(3)] == [0, 43, 46]

@@ -93,9 +93,7 @@ for i, job in ipairs(batch) do
 end
 call('ZADD', key('due'), unpack(due))
 -- V follows the heads only: a batch mate from far behind says nothing about how far the line has come.
-if first.tag > tonumber(call('HGET', key('tally'), first.line) or 0) then
-  call('HSET', key('tally'), first.line, first.tag)
-end
+if first.tag > reached(first.line) then call('HSET', key('tally'), first.line, first.tag) end
 call('SET', key('lease', lease), table.concat(ids, ' '), 'PX', lease_ms)
 announce_mixing()
 return answer

@@ -34,14 +34,13 @@ else
   job.ticket = string.format('%0' .. TICKET_DIGITS .. 'x', call('HINCRBY', key('tally'), 'ticket', 1))
   -- start = max(V, user_finish), where V is never ahead of the line that the job joins: that line may have stood
   -- still while others moved on, and a newcomer shall not wait for all of somebody's backlog.
-  local reached, mixes = unpack(call('HMGET', key('tally'), job.line, 'mixes'))
-  if mixes then
+  local clock = reached(job.line)
+  if call('HEXISTS', key('tally'), 'mixes') == 1 then
     job.shape = shape
     put(record, 'shape', shape)
   end
-  reached = tonumber(reached or 0)
-  local head = tonumber(call('ZRANGE', key('line', job.line, job.model), 0, 0, 'WITHSCORES')[2] or reached)
-  job.tag = string.format('%.17g', math.max(debt_of(job), math.min(reached, head)))
+  local head = tonumber(call('ZRANGE', key('line', job.line, job.model), 0, 0, 'WITHSCORES')[2] or clock)
+  job.tag = string.format('%.17g', math.max(debt_of(job), math.min(clock, head)))
   put(record, 'ticket', job.ticket)
   put(record, 'tag', job.tag)
 end

@@ -162,11 +162,16 @@ end
 
 local function debt_of(job) return tonumber(call('GET', key('debt', job.line, job.subject)) or 0) end
 
--- Start-time fair queueing: the user's next job starts in virtual time when this one would be done. Forgotten when
--- nothing of the user's can be waiting any more.
+-- How far the heads of a line have come in virtual time: V.
+local function reached(line) return tonumber(call('HGET', key('tally'), line) or 0) end
+
+-- Start-time fair queueing: the user's next job starts in virtual time when this one would be done. Who starts ahead of
+-- V, because somebody's old job is at the head of the line, does so with one job: the next ones start from V. Forgotten
+-- when nothing of the user's can be waiting any more.
 local function bill(job)
   local debt = key('debt', job.line, job.subject)
-  call('SET', debt, string.format('%.17g', job.tag + job.work / WEIGHT[job.lane]), 'KEEPTTL')
+  local began = math.max(job.tag, reached(job.line))
+  call('SET', debt, string.format('%.17g', began + job.work / WEIGHT[job.lane]), 'KEEPTTL')
   keep(debt, ttl_of(job) - RECORD_MS)
 end
 
