@@ -27,7 +27,8 @@ from modelpool_api.identity.resolver import SignalSubjectResolver
 from modelpool_api.identity.ring import SecretRing
 from modelpool_api.identity.subject import SubjectResolver
 from modelpool_api.inputs import Inputs
-from modelpool_api.policy import AdmissionPolicy, Oidc, read_policy
+from modelpool_api.policy import AdmissionPolicy, Oidc
+from modelpool_api.policy_file import read_policy
 from modelpool_api.pools import Connect, Pools
 from modelpool_api.quota.ledger import Ledger
 from modelpool_api.settings import Settings

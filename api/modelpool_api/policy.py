@@ -1,24 +1,20 @@
 """The admission document: who comes in, how much each may take, what happens when there is too much to do.
 
-One YAML file, or the name of a built-in one: ``public`` (the defaults below) or ``local``, for a machine of one's own.
-Pure apart from :func:`read_policy`. Every ceiling is in quota units a UTC day.
+One YAML file, or the name of a built-in one (:mod:`modelpool_api.policy_file`). Pure. Every ceiling is in quota units a
+UTC day.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 from pydantic.alias_generators import to_camel
 
-from modelpool.errors import InvalidInput
 from modelpool.jobs import Lane
 
-PROFILES = ("public", "local")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Units = Annotated[int, Field(ge=0, le=2**50)]
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]
@@ -250,75 +246,3 @@ class AdmissionPolicy(Section):
         if self.plans[self.accounts.plan].lane == "paid":
             raise ValueError("accounts.plan is a plan of the paid lane: anybody could be served first at a click")
         return self
-
-
-_MUCH = 10**9
-_NO_WAIT: dict[str, Any] = {"perSecond": 1e5, "burst": 10**5}
-_LOCAL: dict[str, Any] = {
-    "profile": "local",
-    "anonymous": {
-        "cookie": _MUCH,
-        "fingerprintAndPrefix": _MUCH,
-        "prefixWithoutSignals": _MUCH,
-        "prefix": _MUCH,
-        "site": _MUCH,
-        "burst": _NO_WAIT,
-    },
-    "plans": {
-        "account": {"lane": "account", "perDay": _MUCH, "burst": _NO_WAIT},
-        "paid": {"lane": "paid", "perDay": _MUCH, "burst": _NO_WAIT},
-    },
-    "accounts": {"perIdentity": 1000, "perPrefix": 1000, "perSite": 1000},
-    "overload": {"account": None, "anonymous": None},
-    "behaviour": {"mode": "off"},
-}
-
-
-def parse_policy(document: object) -> AdmissionPolicy:
-    """The policy that a parsed YAML document says; what it leaves away comes from its profile.
-
-    :raises InvalidInput: naming the field.
-    """
-    if document is None:
-        document = {}
-    if not isinstance(document, dict):
-        raise InvalidInput("must be an object such as {profile: public}", param="admission")
-    base = _LOCAL if document.get("profile") == "local" else {}
-    try:
-        return AdmissionPolicy.model_validate(_merged(base, document))
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        message = str(first["msg"]).removeprefix("Value error, ")
-        raise InvalidInput(f"{where}: {message}" if where else message, param="admission") from None
-
-
-def read_policy(source: str) -> AdmissionPolicy:
-    """``public``, ``local``, or the policy of a YAML file.
-
-    :raises InvalidInput: no such file, no YAML, or a field that cannot work.
-    """
-    if source in PROFILES:
-        return parse_policy({"profile": source})
-    try:
-        document = yaml.safe_load(Path(source).read_text())
-    except OSError as error:
-        raise InvalidInput(
-            f"the admission file {source} cannot be read: {error.strerror}; give a file, or one of {', '.join(PROFILES)}",
-            param="admission",
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise InvalidInput(f"the admission file {source} is no YAML", param="admission") from None
-    try:
-        return parse_policy(document)
-    except InvalidInput as error:
-        raise InvalidInput(f"the admission file {source}: {error.message}", param="admission") from None
-
-
-def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """``over`` on top of ``base``, section by section."""
-    merged = dict(base)
-    for name, value in over.items():
-        below = merged.get(name)
-        merged[name] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
-    return merged

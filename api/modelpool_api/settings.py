@@ -24,7 +24,7 @@ class Settings:
     """Signs cookies and keys the hashes that stand for visitors: one or more, the newest first, with commas; the same
     for all replicas. Empty: a random one, for this process alone."""
     admission: str = "local"
-    """Who may take how much: ``public``, ``local``, or a YAML file. See :mod:`modelpool_api.policy`."""
+    """Who may take how much: ``public``, ``local``, or a YAML file. See :mod:`modelpool_api.policy_file`."""
     admin_token: str = field(default="", repr=False)
     """Opens the admin API; empty: it is off."""
     max_body_bytes: int = 12 * MIB

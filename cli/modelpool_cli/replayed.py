@@ -10,7 +10,8 @@ from typing import Any, Literal, TextIO
 from modelpool.errors import InvalidInput
 from modelpool_api.behaviour.replay import Refusals, Replayed, replay
 from modelpool_api.behaviour.sightings import BrokenLine, Sighting, read_lines
-from modelpool_api.policy import Behaviour, read_policy
+from modelpool_api.policy import Behaviour
+from modelpool_api.policy_file import read_policy
 from modelpool_cli.queue.shown import Shown, counted, iso
 from modelpool_local.exits import CommandFailed, Exit
 

@@ -83,7 +83,7 @@ def _has_weights(said: Any) -> bool:
 
 def check_admission(source: str) -> None:
     """The admission document can be read and works."""
-    from modelpool_api.policy import read_policy  # of the API's libraries, loaded only where needed
+    from modelpool_api.policy_file import read_policy  # of the API's libraries, loaded only where needed
 
     try:
         read_policy(source)
@@ -94,7 +94,7 @@ def check_admission(source: str) -> None:
 def check_api_keys(file: Path, admission: str = "local") -> None:
     """The keys file can be read, is well-formed, and names plans that the admission document has."""
     from modelpool_api.identity.keys_file import read_api_keys, require_plans
-    from modelpool_api.policy import read_policy
+    from modelpool_api.policy_file import read_policy
 
     try:
         require_plans(read_api_keys(file), read_policy(admission).plans)

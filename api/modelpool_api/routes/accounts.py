@@ -5,12 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from modelpool_api.account_schemas import AccountView
 from modelpool_api.accounts.opening import open_account
 from modelpool_api.challenges import SOLUTION_HEADER
 from modelpool_api.problems import responses
 from modelpool_api.routes.examples import ACCOUNT_EXAMPLE, FINGERPRINT_PARAMETER, SOLUTION_PARAMETER
 from modelpool_api.routes.process import Asker, Process
-from modelpool_api.schemas import AccountView
 
 router = APIRouter(tags=["quota"])
 

@@ -13,13 +13,13 @@ from starlette.responses import Response
 
 from modelpool.errors import Forbidden, InvalidInput, Unauthenticated
 from modelpool.queue.rules import DAY_MS
+from modelpool_api.account_schemas import KeyList, KeyUsage, KeyView, NewKeyBody, RotateBody
 from modelpool_api.accounts.keys import ID_FORM, KeyRecord
 from modelpool_api.context import Context
 from modelpool_api.problems import responses
 from modelpool_api.quota.ceilings import account_counter
 from modelpool_api.quota.scripts import USAGE_DAYS
 from modelpool_api.routes.process import Process
-from modelpool_api.schemas import KeyList, KeyUsage, KeyView, NewKeyBody, RotateBody
 from modelpool_api.views import rfc3339
 
 _HEADERS = {"Cache-Control": "no-store"}

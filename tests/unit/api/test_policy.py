@@ -8,7 +8,7 @@ import pytest
 
 from modelpool.errors import InvalidInput
 from modelpool.jobs import Lane
-from modelpool_api.policy import parse_policy, read_policy
+from modelpool_api.policy_file import parse_policy, read_policy
 
 
 def test_what_is_not_said_comes_from_the_profile() -> None:

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from modelpool_api.__main__ import main as api_command
-from modelpool_api.policy import parse_policy
+from modelpool_api.policy_file import parse_policy
 from support.chart import CHART, MATRIX, SCHEMA, VALUES, Values, notes, pod_specs, rendered
 
 ROOT = CHART.parents[1]

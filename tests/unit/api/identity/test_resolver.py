@@ -17,7 +17,8 @@ from modelpool_api.identity.keys_file import ApiKey, FileKeys
 from modelpool_api.identity.oidc import RETRY_SECONDS, OidcVerifier
 from modelpool_api.identity.resolver import SignalSubjectResolver
 from modelpool_api.identity.ring import DayKey, SecretRing
-from modelpool_api.policy import AdmissionPolicy, parse_policy
+from modelpool_api.policy import AdmissionPolicy
+from modelpool_api.policy_file import parse_policy
 
 NOW = 1_800_000_000
 KEYS = (
