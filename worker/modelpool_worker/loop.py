@@ -11,14 +11,15 @@ import logging
 
 from modelpool.documents import RunningBatch
 from modelpool.errors import DeviceFailed, EngineError, QueueUnavailable
-from modelpool.queue.port import Batch, ClaimedJob, HotModel
+from modelpool.queue.port import Batch, ClaimedJob
 from modelpool.work import megapixel_steps
+from modelpool_worker.claimer import Claimer
 from modelpool_worker.claiming import near_end
 from modelpool_worker.computing import Pass
 from modelpool_worker.engines.protocol import Outcome
 from modelpool_worker.patience import delay_after
 from modelpool_worker.progress import Announcer
-from modelpool_worker.running import LEASE_MS, Run
+from modelpool_worker.running import Run
 from modelpool_worker.staging import Parts, Staged, fetch_inputs
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Loop:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._claimer = Claimer(parts.queue, parts.keeper, parts.slot, parts.clock)
         self._bell = asyncio.Event()
         self._room = asyncio.Event()
         """The engine can use another batch now, or will in a moment."""
@@ -76,7 +78,7 @@ class Loop:
             self._bell.clear()
             self._between_claims.clear()
             try:
-                batch = await self._claim_one()
+                batch = await self._claimer.claim()
                 if batch is not None and self._draining():
                     await Run(batch, self._parts.queue, self._parts.clock).release()
                     continue
@@ -93,25 +95,6 @@ class Loop:
             else:
                 self._room.clear()
                 self._staged.put_nowait(self._stage(batch))
-
-    async def _claim_one(self) -> Batch | None:
-        keeper, slot = self._parts.keeper, self._parts.slot
-        catalog = keeper.catalog
-        models = [model for model in map(catalog.model, keeper.serving) if model is not None]
-        if not models:
-            return None
-        hot = [
-            HotModel(model.name, slot.sizes(model.name, model.batch.max).cap(), catalog.target_seconds)
-            for model in models
-        ]
-        # Nothing offered may be evicted while the claim is on its way; what comes back is pinned before the keeper's turn.
-        for model in models:
-            keeper.pin(model.name)
-        try:
-            return await self._parts.queue.claim(slot.worker, slot.name, hot, mixes=slot.mixes, lease_ms=LEASE_MS)
-        finally:
-            for model in models:
-                keeper.unpin(model.name)
 
     def _make_room(self) -> None:
         if self._staged.empty() and not self._draining():

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import httpx
 import pytest
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-from modelpool.errors import DeviceFailed
+from modelpool.errors import DeviceFailed, QueueUnavailable
 from modelpool.jobs import Durations, JobEvent, JobRequest, JobState
+from modelpool.queue.port import Batch
 from modelpool.store.memory import MemoryStore
 from modelpool_worker import delivery
 from modelpool_worker.engines.simulated import SimulatedEngine
@@ -271,6 +274,63 @@ async def test_a_zombie_delivers_nothing(pool: Pool, engine: SimulatedEngine, mo
         await wait_until(lambda: engine.batches and not at_work.worker.loop.runs)
     assert (await pool.queue.get(job)).state is JobState.RUNNING
     assert await keys(pool) == []
+
+
+class LosesTheFirstBatch:
+    """The queue's claim, whose first reply with jobs in it never arrives. ``meanwhile`` happens then."""
+
+    def __init__(self, pool: Pool, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        self.lost: Batch | None = None
+        self._claim = pool.queue.claim
+        self._meanwhile = meanwhile
+
+    async def __call__(self, *args: Any, **options: Any) -> Batch | None:
+        batch = await self._claim(*args, **options)
+        if batch is None or self.lost is not None:
+            return batch
+        self.lost = batch
+        await self._meanwhile()
+        raise QueueUnavailable("the reply was lost")
+
+
+async def test_a_batch_whose_claim_was_never_answered_is_claimed_again_at_once(
+    pool: Pool, engine: SimulatedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = LosesTheFirstBatch(pool, lambda: pool.ask("flat"))
+    monkeypatch.setattr(pool.queue, "claim", claim)
+    await pool.offer(model("flat"))
+    await pool.assign("flat")
+    first = await pool.ask("flat")
+    async with running(pool, engine):
+        record = await pool.ended(first)
+        later = await pool.ended(pool.jobs[1])
+    assert claim.lost is not None
+    assert (record.state, record.attempts, record.failures) == (JobState.SUCCEEDED, 0, ())
+    assert later.state is JobState.SUCCEEDED, "the next claim is another one"
+    assert engine.batches == [("flat", 1), ("flat", 1)]
+
+
+async def test_a_batch_of_an_unanswered_claim_is_given_back_when_its_model_has_left(
+    pool: Pool, engine: SimulatedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pool.offer(model("flat"), model("other"))
+    await pool.assign("flat")
+    job = await pool.ask("flat")
+    async with running(pool, engine) as at_work:
+
+        async def reassigned() -> None:
+            await pool.assign("other")
+            await wait_until(lambda: "flat" not in at_work.worker.keeper.serving)
+
+        claim = LosesTheFirstBatch(pool, reassigned)
+        monkeypatch.setattr(pool.queue, "claim", claim)
+
+        async def given_back() -> bool:
+            return claim.lost is not None and (await pool.queue.get(job)).state is JobState.QUEUED
+
+        await wait_until(given_back)
+    record = await pool.queue.get(job)
+    assert (record.attempts, record.solo, engine.batches) == (0, False, [])
 
 
 async def test_draining_finishes_the_running_batch_and_gives_back_the_next(pool: Pool, engine: SimulatedEngine) -> None:
