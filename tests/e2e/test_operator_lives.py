@@ -37,7 +37,7 @@ def until_one_runs(rota: Rota, *, ready: bool) -> Object:
     return found[0]
 
 
-@pytest.mark.budget(180)
+@pytest.mark.budget(120)
 def test_an_operator_that_is_killed_twenty_times_costs_no_pod_no_model_and_no_job(
     rota: Rota, cluster: Cluster, record_property: Record
 ) -> None:
@@ -65,7 +65,7 @@ def test_an_operator_that_is_killed_twenty_times_costs_no_pod_no_model_and_no_jo
     assert rota.slot(SECONDARY)["hot"] == ["red"]
 
 
-@pytest.mark.budget(120)
+@pytest.mark.budget(60)
 def test_two_operators_at_once_do_no_harm(rota: Rota, record_property: Record) -> None:
     rota.made("red")
     before, told, epoch = rota.lives(), rota.events(), rota.look()["status"]["epoch"]

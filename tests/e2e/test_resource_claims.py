@@ -6,7 +6,7 @@ from support.rota import Rota, rota_pool, simulated_model
 from support.waiting import block_until
 
 
-@pytest.mark.budget(45)
+@pytest.mark.budget(40)
 def test_slots_claim_devices_by_a_template_and_tell_the_scheduler_s_reason_for_waiting(rota: Rota) -> None:
     pool = Rota(rota.service, rota.kube, rota.url, "claims")
     document = rota_pool("claims")

@@ -38,7 +38,7 @@ def next_image(cluster: Cluster, images: dict[str, str]) -> Iterator[str]:
         node.ctr("images", "rm", image)
 
 
-@pytest.mark.budget(90)
+@pytest.mark.budget(60)
 def test_a_new_image_goes_slot_by_slot_while_jobs_flow_and_none_is_lost(
     rota: Rota, next_image: str, record_property: Record
 ) -> None:
@@ -61,7 +61,7 @@ def test_a_new_image_goes_slot_by_slot_while_jobs_flow_and_none_is_lost(
     assert (outcome.lost, outcome.refused) == ([], [])
 
 
-@pytest.mark.budget(60)
+@pytest.mark.budget(45)
 def test_an_image_that_cannot_be_had_stops_at_its_first_slot_and_a_good_one_heals_it(
     rota: Rota, record_property: Record
 ) -> None:
@@ -86,7 +86,7 @@ def test_an_image_that_cannot_be_had_stops_at_its_first_slot_and_a_good_one_heal
     assert (outcome.lost, outcome.refused) == ([], [])
 
 
-@pytest.mark.budget(90)
+@pytest.mark.budget(60)
 def test_a_changed_template_goes_slot_by_slot_too(rota: Rota) -> None:
     before = rota.lives()
     with rota.traffic("base") as visitors, Lookout(rota) as lookout:
@@ -100,7 +100,7 @@ def test_a_changed_template_goes_slot_by_slot_too(rota: Rota) -> None:
     assert (outcome.lost, outcome.refused) == ([], [])
 
 
-@pytest.mark.budget(45)
+@pytest.mark.budget(30)
 def test_a_new_revision_is_loaded_slot_by_slot_while_jobs_flow_and_none_is_lost(
     rota: Rota, record_property: Record
 ) -> None:

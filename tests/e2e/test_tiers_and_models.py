@@ -26,7 +26,7 @@ def with_primary(slots: int) -> Object:
     return pool
 
 
-@pytest.mark.budget(60)
+@pytest.mark.budget(45)
 def test_a_tier_grows_and_shrinks_while_jobs_flow_and_the_others_run_on(rota: Rota) -> None:
     before = rota.lives()
     with rota.traffic("base") as visitors:
@@ -46,7 +46,7 @@ def test_a_tier_grows_and_shrinks_while_jobs_flow_and_the_others_run_on(rota: Ro
     assert (outcome.lost, outcome.refused) == ([], [])
 
 
-@pytest.mark.budget(45)
+@pytest.mark.budget(30)
 def test_a_model_that_is_added_serves_and_one_that_is_removed_is_refused(rota: Rota) -> None:
     before = rota.lives()
     more = rota_pool()
@@ -127,7 +127,7 @@ def until_failed(pool: Rota, name: str, words: str) -> str:
     return str(pool.model(name)["lastFailure"])
 
 
-@pytest.mark.budget(120)
+@pytest.mark.budget(90)
 def test_models_that_cannot_be_loaded_say_why_are_tried_seldom_and_leave_the_others_alone(
     rota: Rota, models: Path, kube: client.ApiClient, shared: Installation, record_property: Record
 ) -> None:

@@ -22,7 +22,7 @@ def busy_with(rota: Rota, slot: str, job: Object) -> bool:
     return slot in SLOTS and rota.job(job)["state"] == "running"
 
 
-@pytest.mark.budget(45)
+@pytest.mark.budget(75)
 def test_a_killed_worker_comes_back_in_its_pod_and_its_job_is_made_all_the_same(
     rota: Rota, cluster: Cluster, record_property: Record
 ) -> None:
@@ -44,7 +44,7 @@ def test_a_killed_worker_comes_back_in_its_pod_and_its_job_is_made_all_the_same(
     assert {name: pod.uid for name, pod in after.items()} == {name: pod.uid for name, pod in before.items()}
 
 
-@pytest.mark.budget(60)
+@pytest.mark.budget(45)
 def test_an_evicted_pod_and_a_deleted_one_finish_their_work_and_are_replaced(
     rota: Rota, record_property: Record
 ) -> None:
@@ -70,7 +70,7 @@ def replaced(rota: Rota, before: dict[str, SlotPod]) -> set[str]:
     return {name for name, pod in rota.pods().items() if pod.uid != before[name].uid}
 
 
-@pytest.mark.budget(30)
+@pytest.mark.budget(20)
 def test_labels_and_annotations_that_somebody_edits_are_mended_without_a_restart(rota: Rota) -> None:
     before = rota.lives()
     kubectl, here = rota.service.kubectl, f"--namespace={rota.service.namespace}"
@@ -93,7 +93,7 @@ def test_labels_and_annotations_that_somebody_edits_are_mended_without_a_restart
     rota.made("base")
 
 
-@pytest.mark.budget(60)
+@pytest.mark.budget(45)
 def test_a_restarted_kubelet_disturbs_nobody_and_hands_out_gpus_again(rota: Rota, cluster: Cluster) -> None:
     before = rota.lives()
     node = cluster.nodes[NODES[0]]
@@ -116,7 +116,7 @@ def test_a_restarted_kubelet_disturbs_nobody_and_hands_out_gpus_again(rota: Rota
     assert len(set(uuids)) == len(SLOTS), f"each has a GPU of its own, also the new one, which had {gpu}"
 
 
-@pytest.mark.budget(90)
+@pytest.mark.budget(60)
 def test_a_worker_over_its_memory_limit_is_killed_says_so_and_recovers_with_a_better_limit(
     rota: Rota, record_property: Record
 ) -> None:
