@@ -17,6 +17,9 @@ from modelpool_operator.cluster.port import MODEL_POOL, POD, ApiUnavailable, Kin
 from modelpool_operator.cluster.sightings import Sightings
 from modelpool_operator.runtimes.pods.spec import COMMON_LABELS
 
+BACKOFFS = (1, 1, 2, 3, *[5] * 720)
+"""Seconds between attempts while the API server is away, for an hour: it is seen again soon, however long it was away."""
+
 Access = Callable[[], Awaitable[Configuration]]
 
 
@@ -83,6 +86,7 @@ def _settings() -> kopf.OperatorSettings:
     )
     # An object's events are bundled by kopf to spare its handlers; ours only take notes.
     settings.queueing.idle_timeout = 1.0
+    settings.networking.error_backoffs = BACKOFFS
     # The reconcilers end with the process; kopf need not wait to kill it.
     settings.process.ultimate_exiting_timeout = None
     return settings
