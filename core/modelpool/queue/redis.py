@@ -128,9 +128,9 @@ class RedisQueue:
     async def cancel(self, job: str, *, only_waiting: bool = False) -> JobRecord:
         """Cancel for the requester. With ``only_waiting`` a job that runs by now is left to run; the record tells."""
         done = await self._run("cancel", job, int(only_waiting))
+        record = await self.get(job)  # if it cannot be read, this says why
         if done is None:
             raise _not_found(job)
-        record = await self.get(job)
         if not done:
             raise JobIsFinal(f"Job {job} has already {record.state}: it can no longer be cancelled.")
         return record
@@ -148,6 +148,11 @@ class RedisQueue:
         answer = await self._run("get", job)
         if answer is None:
             raise _not_found(job)
+        if answer == 0:
+            raise JobNotFound(
+                f"The record of job {job} is damaged: half of it is missing. `modelpool queue check --repair` mends it.",
+                param="id",
+            )
         leader, *flat = answer
         return read_record(job, str(self._pool), leader, flat)
 

@@ -303,6 +303,16 @@ class TestCheck:
         left = json.loads(stage.run("check", "--json").stdout)[0]["findings"]
         assert left == [{"problem": "no life", "what": "stranger", "mended": False}]
 
+    def test_half_a_record_breaks_no_command(self, stage: Stage) -> None:
+        stage.put(job := job_of_pool())
+        half = f"{POOL.short_id}-half"
+        with Redis.from_url(stage.url) as client:
+            client.hset(POOL.key("job", half), "state", "queued")
+        assert [row["id"] for row in stage.json("ls")["jobs"]] == [job.id]
+        error = stage.failure("show", half)
+        assert (error.code, "`modelpool queue check --repair`" in error.message) == (Exit.REFUSED, True)
+        assert stage.json("drain", "--yes")["jobs"] == [job.id]
+
 
 class TestWhereTheQueueIs:
     def test_redis_away_is_one_line(self, stage: Stage) -> None:

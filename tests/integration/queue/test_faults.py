@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from modelpool.errors import QueueUnavailable
+from modelpool.errors import JobNotFound, QueueUnavailable
 from modelpool.jobs import JobError, JobState, Lane
-from modelpool.queue.check import QueueCheck
+from modelpool.queue.check import Problem, QueueCheck
 from modelpool.queue.connection import connect
+from modelpool.queue.listing import JobList
 from modelpool.queue.port import HotModel, Outcome
 from modelpool.queue.redis import RedisQueue
 from modelpool.queue.scripts import FLIGHT_DIGITS
@@ -102,6 +103,25 @@ class TestConnectionsCutAtAnyByte:
         await queue.finish("none", warm.id, new_result())
         await queue.cancel(warm.id)
         await queue.depths()
+
+
+async def test_half_a_record_is_in_nobodys_way(client: Redis, clock: Clock) -> None:
+    queue = RedisQueue(POOL, client, now=clock)
+    await queue.enqueue(whole := new_job())
+    for id in ("half1", "half2"):
+        await client.hset(POOL.key("job", id), "state", "queued")
+        await client.zadd(POOL.key("due"), {id: clock.now - 1})
+        for verb in (queue.get, queue.cancel):
+            with pytest.raises(JobNotFound, match=r"damaged.*modelpool queue check --repair"):
+                await verb(id)
+    assert [job.id async for page in JobList(POOL, client).pages() for job in page] == [whole.id]
+    assert await queue.reap() == 0
+    await client.zadd(POOL.key("due"), {"half1": clock.now - 1})
+    assert await Worker(queue, "flux").ids() == [whole.id]
+    findings = (await QueueCheck(POOL, client, now=clock).check(repair=True)).findings
+    assert {finding.what for finding in findings if finding.problem is Problem.RECORD_CUT} == {"half1", "half2"}
+    with pytest.raises(JobNotFound, match="There is no job"):
+        await queue.get("half1")
 
 
 async def test_every_key_dies_and_a_finished_pool_leaves_only_records(client: Redis, clock: Clock) -> None:

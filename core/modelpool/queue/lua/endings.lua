@@ -121,7 +121,7 @@ local function settle(limit)
   local due = call('ZRANGEBYSCORE', key('due'), '-inf', now, 'LIMIT', 0, limit)
   for _, id in ipairs(due) do
     local job = read(id)
-    if not job then
+    if not job or not (job.finished or job.deadline) then -- lost, or half of it: the check mends those
       call('ZREM', key('due'), id)
     elseif job.finished then
       moved = moved + share(job)
