@@ -128,6 +128,7 @@ def _result(record: JobRecord, root: str) -> ResultView | None:
     result = record.result
     if result is None:
         return None
+    stored_at = result.stored_at or record.finished_at or record.enqueued_at
     return ResultView(
         url=f"{root}/v1/{result.key}",
         content_type=result.content_type,
@@ -136,7 +137,7 @@ def _result(record: JobRecord, root: str) -> ResultView | None:
         seed=result.seed,
         size=result.size,
         frames=result.frames if result.frames > 1 else None,
-        expires_at=rfc3339((record.finished_at or record.enqueued_at) + RESULT_LIFE_MS),
+        expires_at=rfc3339(stored_at + RESULT_LIFE_MS),
     )
 
 

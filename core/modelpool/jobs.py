@@ -154,6 +154,8 @@ class JobResult(Document):
     durations: Durations = Durations()
     worker: str = ""
     slot: str = ""
+    stored_at: int | None = None
+    """By the queue's clock, in Unix milliseconds: the file's life begins here, for jobs answered from the cache too."""
 
 
 class JobError(Document):

@@ -74,6 +74,7 @@ class Delivery:
             durations=durations_of(job, run.batch, loads_ms, ran_ms, round(done.seconds * 1000)),
             worker=self._worker,
             slot=self._slot,
+            stored_at=self._clock.now_ms() + run.clock_offset_ms,
         )
         try:
             delivered = await run.finish(job, result)

@@ -9,8 +9,9 @@ DAY_MS = 24 * HOUR_MS
 
 RECORD_MS = DAY_MS
 """A record outlives its job's deadline by this."""
-CACHE_MS = DAY_MS
-"""How long a finished job answers identical ones."""
+CACHE_MS = 12 * HOUR_MS
+"""How long a finished job answers identical ones: half of a result's life, so that whoever gets it from the cache has as
+long again to fetch the file."""
 REFUNDS_MS = 2 * DAY_MS
 """How long a refund waits for an API to fetch it."""
 DEMAND_MS = 25 * HOUR_MS

@@ -40,6 +40,8 @@ async def test_a_job_becomes_a_picture_in_the_store(pool: Pool, engine: Simulate
     data = await pool.store.get(record.result.key)
     assert Image.open(io.BytesIO(data)).size == (record.result.width, record.result.height) == (32, 48)
     assert record.result.size == len(data)
+    assert record.started_at is not None
+    assert record.started_at <= (record.result.stored_at or 0) <= (record.finished_at or 0) + 50  # two clocks, rounded
 
 
 async def test_jobs_of_one_key_share_a_batch_up_to_the_cap(pool: Pool, engine: SimulatedEngine) -> None:
