@@ -111,7 +111,10 @@ class QueueMachine(QueueTwins):
         if answer is IdempotencyConflict or answer.record.id != job.id:
             return None
         if answer.record.leader is not None:
-            self.followed.add(answer.record.leader)
+            if self.model.job(job.id).billed:
+                self.turns[answer.record.leader] = job.subject
+            else:
+                self.owing.add(job.id)
         self.asked[job.id] = job
         return job
 
@@ -166,8 +169,13 @@ class QueueMachine(QueueTwins):
             and (self.model.position(other) or 0) < position
         ]
         assert len(ahead) == position
-        # A leader stands for its followers, so it may come before its own user's other jobs; paid is paid.
-        users = Counter(r.subject for r in ahead if r.lane is not Lane.PAID and r.id not in self.followed)
+        # Who lifts a leader has given a turn for it; paid is paid. A follower that was promoted waits no longer than the
+        # next one would, which owes nothing yet: so that is nobody's turn.
+        users = Counter(
+            self.turns.get(record.id, record.subject)
+            for record in ahead
+            if self.model.job(record.id).line == "free" and record.id not in self.owing
+        )
         assert all(count <= 1 for count in users.values()), users
 
     @rule(job=jobs, only_waiting=st.booleans())

@@ -51,7 +51,10 @@ class QueueTwins(RuleBasedStateMachine):
         self.batches: list[Batch] = []
         self.refunded: Counter[str] = Counter()
         self.last_refund = "-"
-        self.followed: set[str] = set()
+        self.turns: dict[str, str] = {}
+        """By leader: the user whose follower lifted it last."""
+        self.owing: set[str] = set()
+        """Who joined without lifting, so that it costs virtual time only when promoted."""
         self.names = 0
         self.run(self.client.flushall())
         self.pubsub = self.client.pubsub(ignore_subscribe_messages=True)
@@ -114,9 +117,6 @@ class QueueTwins(RuleBasedStateMachine):
                 before = self.seen.get(entry.job)
                 assert before is None or before.state not in FINAL_STATES, "final is final"
                 assert entry.seq == (before.seq + 1 if before else 1), "seq grows by one"
-                if before and (before.state, entry.state) == (JobState.FOLLOWING, JobState.QUEUED):
-                    # Promoted: from now on it may stand for those who follow it.
-                    self.followed.update(record.leader for job in self.asked if (record := self.model.get(job)).leader)
                 self.seen[entry.job] = entry
         self.refunded.update(refund.charge for refund in refunds)
         assert set(self.refunded.values()) <= {1}, "one refund per charge"

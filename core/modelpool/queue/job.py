@@ -23,6 +23,8 @@ class Job:
     """Number of arrival."""
     tag: float = 0.0
     """Virtual start time."""
+    billed: bool = False
+    """Has cost its user virtual time: at once when it is queued or lifts its leader, else on its promotion."""
     seq: int = 1
     attempts: int = 0
     solo: bool = False

@@ -56,6 +56,7 @@ class Lines:
         Who starts ahead of V, because somebody's old job is at the head of the line, does so with one job: the next
         ones start from V.
         """
+        job.billed = True
         began = max(job.tag, self._reached[job.line])
         self._debts[job.line, job.asked.subject] = began + job.asked.work / LANE_WEIGHT[job.asked.lane]
 

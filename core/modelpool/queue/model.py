@@ -95,9 +95,13 @@ class QueueModel:
         return Enqueued(self.get(job.id), outcome, self.position(job.id))
 
     def _lift(self, leader: Job, follower: Job) -> None:
-        """The leader waits where the first of them all would."""
+        """The leader waits where the first of them all would, and stays there when that one leaves.
+
+        Who lifts owes for it: else an accomplice could move any number of jobs ahead.
+        """
         if (LINES.index(follower.line), follower.tag) >= (LINES.index(leader.line), leader.tag):
             return
+        self._lines.bill(follower)
         waits = leader.state is JobState.QUEUED
         if waits:
             self._lines.leave(leader)
@@ -232,12 +236,14 @@ class QueueModel:
             self._promote(*followers)
 
     def _promote(self, heir: Job, *others: Job) -> None:
-        """The first follower becomes the leader. Only now does its job cost the user virtual time, so it comes after what
-        the user has asked for since; but it waits no longer than the next of the followers would."""
+        """The first follower becomes the leader. Unless it lifted the one before, only now does its job cost the user
+        virtual time, so it comes after what the user has asked for since; but it waits no longer than the next of the
+        followers would."""
         self._flights[heir.asked.digest] = heir
         self._followers[heir.id] = list(others)
-        heir.tag = max(heir.tag, self._lines.debt(heir.line, heir.asked.subject))
-        self._lines.bill(heir)
+        if not heir.billed:
+            heir.tag = max(heir.tag, self._lines.debt(heir.line, heir.asked.subject))
+            self._lines.bill(heir)
         heir.tag = min([heir.tag, *(other.tag for other in others if other.line == heir.line)])
         heir.state = JobState.QUEUED
         self._changed(heir)

@@ -181,6 +181,24 @@ class TestFollowers:
         joined = await queue.enqueue(self.same(Lane.ACCOUNT, "light"))
         assert joined.position == 1
 
+    async def test_an_accomplice_lifts_no_more_jobs_than_its_own_turns(self, queue: Queue) -> None:
+        heavy = [new_job(subject="heavy") for _ in range(50)]
+        await put(queue, *heavy)
+        (waiting,) = await put(queue, new_job(subject="waiting", work=2))
+        again = {"subject": "accomplice", "charge_id": None}
+        for job in heavy:
+            await queue.enqueue(job.model_copy(update={"id": f"again-{job.id}", **again}))
+        assert await queue.position(waiting) == 2, "behind the first of heavy and the first of the accomplice"
+        (newcomer,) = await put(queue, new_job(subject="newcomer"))
+        assert await queue.position(newcomer) == 3, "and behind the one that waits"
+
+    async def test_who_lifted_a_leader_and_takes_its_place_owes_once(self, queue: Queue) -> None:
+        await put(queue, *(new_job(subject="heavy") for _ in range(5)))
+        leader, _ = await put(queue, self.same(Lane.ACCOUNT, "heavy"), lifts := self.same(Lane.ACCOUNT, "light"))
+        await queue.cancel(leader)
+        (late,) = await put(queue, new_job(subject="light"))
+        assert (await queue.position(lifts.id), await queue.position(late)) == (1, 3)
+
     async def test_a_follower_of_a_running_leader_has_no_place_in_line(self, queue: Queue, worker: Worker) -> None:
         await put(queue, self.same())
         await worker.claim()
@@ -260,7 +278,7 @@ class TestFollowers:
         await queue.cancel(leader)
         assert await queue.position(follower) == 0
 
-    async def test_following_costs_a_user_nothing_of_the_line(self, queue: Queue) -> None:
+    async def test_following_costs_nothing_of_the_line_where_it_lifts_nobody(self, queue: Queue) -> None:
         await put(queue, *(new_job(subject="x") for _ in range(5)), self.same(subject="lead", lane=Lane.ACCOUNT))
         for _ in range(5):
             await put(queue, self.same(Lane.ACCOUNT, "follower"))

@@ -1,7 +1,8 @@
 -- How jobs end, and what follows from it. Comes after prelude.lua in the verbs that can end a job.
 
--- The first of the leader's followers takes its place. Only now does the job cost its user virtual time, so it comes
--- after what the user has asked for since; but it waits no longer than the next of the followers would.
+-- The first of the leader's followers takes its place. Unless it lifted the leader, only now does the job cost its user
+-- virtual time, so it comes after what the user has asked for since; but it waits no longer than the next of the
+-- followers would.
 local function promote(leader)
   for _, line in ipairs(LINES) do
     for _ = 1, CHUNK do
@@ -14,8 +15,10 @@ local function promote(leader)
           if call('EXISTS', followers) == 1 then call('RENAME', followers, key('followers', other, heir.id)) end
         end
         lead(heir, ttl_of(heir))
-        heir.tag = math.max(heir.tag, debt_of(heir))
-        bill(heir)
+        if not heir.billed then
+          heir.tag = math.max(heir.tag, debt_of(heir))
+          bill(heir)
+        end
         local follower = call('ZRANGE', key('followers', heir.line, heir.id), 0, 0, 'WITHSCORES')
         change(heir, {state = 'queued', tag = math.min(heir.tag, follower[2] or heir.tag)})
         enter(heir)

@@ -184,7 +184,8 @@ local function lead(job, ttl)
   keep(flights, ttl)
 end
 
--- Follow a leader, which waits where the first of them all would.
+-- Follow a leader, which waits where the first of them all would. Who lifts it owes for that, or an accomplice could
+-- move any number of jobs ahead.
 local function join(leader, job)
   local ttl = ttl_of(job)
   add(key('followers', job.line, leader.id), job.tag, member(job), ttl)
@@ -192,6 +193,8 @@ local function join(leader, job)
   add(key('due'), job.deadline, job.id, ttl)
   local line, tag = leader.line, tonumber(leader.tag)
   if (job.line == line and tonumber(job.tag) < tag) or (job.line == 'paid' and line == 'free') then
+    bill(job)
+    call('HSET', key('job', job.id), 'billed', '1')
     local waits = leader.state == 'queued'
     if waits then leave({leader}) end
     change(leader, {line = job.line, tag = job.tag})
