@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from hashlib import sha256
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -93,6 +94,41 @@ class TestConnectionsCutAtAnyByte:
         assert await worker.ids() == [jobs[4].id]
         assert (await queue.depths())["flux"].running == 1
         assert proxy.cuts >= 11
+        assert (await QueueCheck(POOL, queue.client).check()).findings == []
+
+    @pytest.mark.parametrize("seed", range(6))
+    async def test_requests_and_replies_are_cut_anywhere_and_nothing_happens_twice(
+        self, queue: RedisQueue, proxy: CuttingProxy, seed: int
+    ) -> None:
+        dice = Random(seed)
+
+        def cut() -> None:
+            arm = dice.choice([proxy.cut_after, proxy.cut_request_after])
+            arm(dice.randrange(dice.choice([3, 40, 900])))
+
+        worker = Worker(queue, "flux")
+        jobs = [new_job(idempotency_key=f"key{n}", fingerprint="f") for n in range(9)]
+        await self.warm_up(queue)
+        for job in jobs:
+            cut()
+            assert (await queue.enqueue(job)).outcome is Outcome.QUEUED
+        cut()
+        batch = await worker.claim()
+        assert [job.id for job in batch.jobs] == [job.id for job in jobs[:8]]
+        for n, member in enumerate(batch.jobs):
+            cut()
+            match n % 3:
+                case 0:
+                    assert await queue.finish(batch.lease, member.id, new_result())
+                case 1:
+                    assert (await queue.cancel(member.id)).state is JobState.CANCELLED
+                case _:
+                    await queue.fail(batch.lease, member.id, JobError(code="x", message="y"))
+        assert proxy.cuts > 5
+        proxy.let_pass()
+        states = [(record.state, record.attempts) for record in [await queue.get(job.id) for job in jobs]]
+        ended = [(JobState.SUCCEEDED, 0), (JobState.CANCELLED, 0), (JobState.QUEUED, 0)]
+        assert states == [*ended, *ended, *ended[:2], (JobState.QUEUED, 0)]
         assert (await QueueCheck(POOL, queue.client).check()).findings == []
 
     async def warm_up(self, queue: RedisQueue) -> None:

@@ -8,6 +8,7 @@ from modelpool.errors import IdempotencyConflict, JobIsFinal, JobNotFound
 from modelpool.jobs import JobError, JobFailure, JobState, Lane, NewJob
 from modelpool.queue.job import Refund
 from modelpool.queue.port import Enqueued, FailureKind, Outcome, Queue, Renewal
+from modelpool.queue.rules import DAY_MS
 from support.queues import Clock, Worker, new_job, new_result
 
 CRASH = JobError(code="engine_error", message="The kernel crashed.")
@@ -280,6 +281,17 @@ class TestCancel:
 
 
 class TestDeadline:
+    async def test_the_refund_goes_to_the_day_of_the_charge(
+        self, queue: Queue, worker: Worker, refunds: Refunds, clock: Clock
+    ) -> None:
+        today = clock.now // DAY_MS
+        clock.now = (today + 1) * DAY_MS - 1
+        await queue.enqueue(job := new_job(price=3, deadline_ms=60_000))
+        clock.pass_seconds(61)
+        assert await queue.reap() == 1
+        assert clock.now // DAY_MS == today + 1
+        assert await refunds() == [Refund(job.charge_id or "", 3, today)]
+
     async def test_a_waiting_job_expires_with_a_refund(
         self, queue: Queue, worker: Worker, refunds: Refunds, clock: Clock
     ) -> None:
