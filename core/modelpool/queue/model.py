@@ -76,7 +76,7 @@ class QueueModel:
         self._lines.bill(job)
         self._enter(job)
         self._models.add(job.model)
-        self.shed(job.model, now)
+        self._count_demand(job.model, now)
         self.told.append(Bell("operator", job.model))
         return self._answer(job, Outcome.QUEUED)
 
@@ -292,8 +292,8 @@ class QueueModel:
         return {model: [self._demand[model, minute] for minute in span] for model in sorted(models)}
 
     def shed(self, model: str, now: int) -> None:
-        """Count a job that was asked for: it is demand whether admitted or not."""
-        self._demand[model, now // 60_000] += 1
+        """Count a job that admission turned away."""
+        self._count_demand(model, now)
 
     def reached(self, line: str) -> float:
         """How far the heads of a line have come in virtual time; for those who look closely."""
@@ -304,6 +304,10 @@ class QueueModel:
         if job_id not in self._jobs:
             raise JobNotFound(f"There is no job {job_id}.", param="id")
         return self._jobs[job_id]
+
+    def _count_demand(self, model: str, now: int) -> None:
+        """A job was asked for: that is demand whether admitted or not."""
+        self._demand[model, now // 60_000] += 1
 
     def _held(self, lease: str, job_id: str) -> Job | None:
         job = self._jobs.get(job_id)

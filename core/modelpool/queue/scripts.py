@@ -32,7 +32,7 @@ TICKET_DIGITS = 10
 FLIGHT_DIGITS = 3
 """So many digits of a digest name the hash that its flight is in: 4,096 hashes, compact up to two million jobs."""
 _SLICE = 63
-"""Redis keeps a hash compact while no value is longer than 64 bytes; up to 63, an entry costs two."""
+"""Redis keeps a hash compact while no value is longer than 64 bytes; up to 63, it takes two bytes to say how long one is."""
 _SLICES = 100
 """The most slices of one value; what is longer has longer ones."""
 

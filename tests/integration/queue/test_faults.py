@@ -194,6 +194,20 @@ async def test_what_is_due_keeps_its_life_when_its_only_lease_is_renewed(client:
     await assert_every_key_dies(client)
 
 
+async def test_nobody_is_handed_a_finished_job_that_damage_left_in_a_line(client: Redis) -> None:
+    queue = RedisQueue(POOL, client)
+    done, other, waiting = jobs = [new_job() for _ in range(3)]
+    for job in jobs:
+        await queue.enqueue(job)
+    places = [key async for key in client.scan_iter(match=POOL.key("*")) if await client.type(key) == "zset"]
+    before: Any = {key: await client.zrange(key, 0, -1, withscores=True) for key in places if ":due" not in key}
+    for job in (done, other):
+        await queue.cancel(job.id)
+    for key, members in before.items():
+        await client.zadd(key, dict(members))
+    assert await Worker(queue, HotModel("flux", 8)).ids() == [waiting.id]
+
+
 async def test_records_stay_compact_until_they_die(client: Redis, clock: Clock) -> None:
     queue = RedisQueue(POOL, client, now=clock)
     worker = Worker(queue, "flux")

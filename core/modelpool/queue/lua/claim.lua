@@ -54,8 +54,9 @@ for _ = 1, CHUNK do
   first = head_of_line()
   if not first then break end
   head = read(id_of(first.name))
-  if head then break end
-  call('ZREM', key('line', first.line, first.model), first.name) -- its record was lost in a failover
+  if head and head.state == 'queued' then break end
+  head = nil
+  call('ZREM', key('line', first.line, first.model), first.name) -- damage: it has no record, or does not wait
 end
 if not head then
   announce_mixing()
@@ -72,7 +73,7 @@ local function fill()
   for _, line in ipairs(first.line == 'paid' and LINES or {'free'}) do
     for _, name in ipairs(call('ZRANGE', key(kind, line, group), 0, first.cap - 1)) do
       local job = name ~= first.name and read(id_of(name))
-      if job then
+      if job and job.state == 'queued' then
         room = room - job.work
         if #batch >= first.cap or room < 0 then return end
         batch[#batch + 1] = job
