@@ -1,0 +1,79 @@
+"""A follower is charged like a leader, and gets its units back when a leader would."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from modelpool.jobs import JobError, JobState, Lane, NewJob
+from modelpool.queue.job import Refund
+from modelpool.queue.port import FailureKind, Queue
+from support.queues import Clock, Worker, new_job, new_result
+
+CRASH = JobError(code="engine_error", message="The kernel crashed.")
+Refunds = Callable[[], Awaitable[list[Refund]]]
+
+
+@pytest.fixture
+async def pair(queue: Queue) -> tuple[NewJob, NewJob]:
+    """A leader, and a follower of another user who pays another price."""
+    digest = hashlib.sha256(b"the same for both").hexdigest()
+    leader = new_job(lane=Lane.ANONYMOUS, subject="lead", digest=digest, price=2)
+    follower = new_job(lane=Lane.ANONYMOUS, subject="other", digest=digest, price=3)
+    await queue.enqueue(leader)
+    assert (await queue.enqueue(follower)).record.state is JobState.FOLLOWING
+    return leader, follower
+
+
+async def given_back(refunds: Refunds) -> dict[str, int]:
+    """Units by charge."""
+    return {refund.charge: refund.price for refund in await refunds()}
+
+
+async def test_when_the_leader_fails_both_get_their_units_back(
+    queue: Queue, worker: Worker, refunds: Refunds, pair: tuple[NewJob, NewJob]
+) -> None:
+    leader, follower = pair
+    batch = await worker.claim()
+    await queue.fail(batch.lease, leader.id, CRASH, FailureKind.FINAL)
+    assert await given_back(refunds) == {leader.charge_id: 2, follower.charge_id: 3}
+
+
+async def test_a_follower_who_cancels_gets_its_own_units_back_even_while_the_leader_runs(
+    queue: Queue, worker: Worker, refunds: Refunds, pair: tuple[NewJob, NewJob]
+) -> None:
+    _, follower = pair
+    await worker.claim()
+    await queue.cancel(follower.id)
+    assert await given_back(refunds) == {follower.charge_id: 3}
+
+
+async def test_when_time_runs_out_both_get_their_units_back(
+    queue: Queue, refunds: Refunds, clock: Clock, pair: tuple[NewJob, NewJob]
+) -> None:
+    leader, follower = pair
+    clock.pass_seconds(1 + max(job.deadline_ms for job in pair) / 1000)
+    await queue.reap()
+    await queue.reap()  # what followed has become a leader of its own in between
+    assert {(await queue.get(job.id)).state for job in pair} == {JobState.EXPIRED}
+    assert await given_back(refunds) == {leader.charge_id: 2, follower.charge_id: 3}
+
+
+async def test_a_leader_who_cancels_gets_its_units_back_and_its_heir_pays_for_the_picture(
+    queue: Queue, worker: Worker, refunds: Refunds, pair: tuple[NewJob, NewJob]
+) -> None:
+    leader, follower = pair
+    await queue.cancel(leader.id)
+    batch = await worker.claim()
+    assert await queue.finish(batch.lease, follower.id, new_result())
+    assert await given_back(refunds) == {leader.charge_id: 2}
+
+
+async def test_a_picture_that_arrives_is_paid_for_by_both(
+    queue: Queue, worker: Worker, refunds: Refunds, pair: tuple[NewJob, NewJob]
+) -> None:
+    leader, follower = pair
+    batch = await worker.claim()
+    await queue.finish(batch.lease, leader.id, new_result())
+    assert (await queue.get(follower.id)).state is JobState.SUCCEEDED
+    assert await given_back(refunds) == {}
