@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from modelpool.errors import InvalidInput, LimitReached, ModelpoolError
+from modelpool.errors import InvalidInput, LimitReached, ModelpoolError, Overloaded
 from modelpool.jobs import NewJob
 from modelpool.queue.port import Enqueued, Outcome
 from modelpool.queue.witness import need_not_be_made, witness_key
@@ -17,7 +17,7 @@ from modelpool.work import price
 from modelpool_api.behaviour.watching import watch
 from modelpool_api.context import Context
 from modelpool_api.counting import count
-from modelpool_api.drafts import Asked, Draft, fingerprint, prepared
+from modelpool_api.drafts import Asked, Draft, prepared
 from modelpool_api.identity.subject import Subject
 from modelpool_api.overload import Full
 from modelpool_api.pools import Pool
@@ -45,7 +45,7 @@ async def admit(context: Context, subject: Subject, asked: Asked) -> Admission:
     :raises InvalidInput: naming the field and the cure.
     :raises ModelNotFound: no pool offers the model.
     :raises LimitReached: today's allowance, or the burst rule; nothing was charged.
-    :raises Overloaded: the lane is full; nothing was charged.
+    :raises Overloaded: the lane is full, or reading the image took too long; nothing was charged.
     """
     pool, model = await context.pools.find_model(asked.body.model)
     try:
@@ -70,6 +70,9 @@ async def _take(context: Context, subject: Subject, asked: Asked, draft: Draft, 
     reserved = await _reserve(context, subject, asked, draft)
     try:
         job = await _complete(context, subject, asked, draft, reserved)
+        # Storing an input may have taken longer than a reservation waits for its job.
+        if draft.image is not None and not await context.ledger.extend(reserved.charge):
+            raise Overloaded("Too many images are being read just now. Try again in a moment.", retry_after=10)
         if full is not None and not reserved.known:
             # Its own picture, or its place in the ring of seeds, is known only now.
             client = await context.pools.client()
@@ -90,6 +93,7 @@ async def _reserve(context: Context, subject: Subject, asked: Asked, draft: Draf
         price=price(draft.request, draft.model.defaults, draft.model.quota_units),
         witness=witness_key(ref, draft.job, key),
         repeat=f"{ref.short_id}:{key}" if key is not None else None,
+        fingerprint=draft.fingerprint or "",
     )
     try:
         return await context.ledger.reserve(
@@ -126,7 +130,7 @@ async def _complete(context: Context, subject: Subject, asked: Asked, draft: Dra
         digest=request.digest(version),
         charge_id=reserved.charge,
         idempotency_key=draft.idempotency_key,
-        fingerprint=fingerprint(body, asked.upload) if draft.idempotency_key is not None else None,
+        fingerprint=draft.fingerprint,
         use_cache=body.cache,
     )
 

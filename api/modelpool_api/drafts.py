@@ -39,6 +39,8 @@ class Draft:
     request: JobRequest
     image: bytes | None
     idempotency_key: str | None
+    fingerprint: str | None
+    """Of the request, where an Idempotency-Key names it."""
     work: float
     words: str
     """What makes it the same request as another but for the seed."""
@@ -60,11 +62,16 @@ async def prepared(context: Context, subject: Subject, asked: Asked, pool: Pool,
     measured = pool.capacity(model).seconds_per_megapixel_step
     work = expected_work(request, measured or model.seconds_per_megapixel_step)
     words = words_digest(request, context.settings.engine_version, image)
-    return Draft(pool, model, f"{pool.ref.short_id}-{context.new_token()}", request, image, scoped_key, work, words)
+    job = f"{pool.ref.short_id}-{context.new_token()}"
+    same = fingerprint(body, asked.upload) if scoped_key is not None else None
+    return Draft(pool, model, job, request, image, scoped_key, same, work, words)
 
 
 def scope_idempotency_key(key: str | None, subject: Subject) -> str | None:
-    """The key within its subject's own space: nobody meets another's job by guessing a key.
+    """The key within its subject's own space.
+
+    Those whom nothing tells apart, such as two without cookies behind one address, share a space: there, who knows both
+    key and body of another's request is given its job.
 
     :raises InvalidInput: empty, too long, or not printable ASCII.
     """

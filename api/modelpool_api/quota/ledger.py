@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from modelpool.errors import QueueUnavailable
+from modelpool.errors import IdempotencyConflict, QueueUnavailable
 from modelpool.queue.connection import unavailable
 from modelpool_api.door_scripts import PREFIX, DoorScripts
 from modelpool_api.identity.days import Days
@@ -28,6 +28,8 @@ class Charge:
     witness: str
     repeat: str | None = None
     """What a repetition of the same request is known by: it costs nothing."""
+    fingerprint: str = ""
+    """Of the request; another one that is known by the same is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Ledger:
 
         :raises AllowanceUsedUp: a ceiling says no; it is named, with what is left.
         :raises TooFast: the burst rule says no.
+        :raises IdempotencyConflict: another request is known by what this one would be known by.
         :raises QueueUnavailable: Redis is away; nothing was taken.
         """
         today = await self.days.today()
@@ -77,6 +80,7 @@ class Ledger:
                 charge.id,
                 charge.witness,
                 charge.repeat or "",
+                charge.fingerprint,
                 ring(today) if ring is not None else "",
                 found.burst_counter,
                 format(1000 / found.burst.per_second, ".17g"),
@@ -90,12 +94,24 @@ class Ledger:
                     return Reserved(charge.id, today, tightest(found.ceilings, used, now), nth=nth)
                 case ["known", now, nth, *used, before]:
                     return Reserved(str(before), today, tightest(found.ceilings, used, now), known=True, nth=nth)
+                case ["conflict", _]:
+                    raise IdempotencyConflict(
+                        "This Idempotency-Key was used with another request: send a new key with a new request.",
+                        param="Idempotency-Key",
+                    )
                 case ["fast", _, wait]:
                     raise TooFast(int(wait), found.burst.per_second, found.burst.burst)
                 case ["over", now, index, *used]:
                     ceiling = found.ceilings[int(index)]
                     raise AllowanceUsedUp(tightest([ceiling], [int(used[index])], now), charge.price, offer=offer)
         raise QueueUnavailable("Redis's clock jumps from day to day. Try again in a moment.", retry_after=2)
+
+    async def extend(self, charge: str) -> bool:
+        """Let a reservation wait another minute for its job; False: it has been returned, and nothing is paid for.
+
+        :raises QueueUnavailable: Redis is away.
+        """
+        return bool(await self._run("extend", charge))
 
     async def look(self, allowance: Callable[[DayKey], Allowance]) -> Balance:
         """How the day stands; takes nothing.

@@ -8,8 +8,11 @@ import io
 import pytest
 from PIL import Image
 
+from modelpool_api.door_scripts import PREFIX
 from support.pictures import picture
 from support.running_api import Api
+
+TINY = base64.b64encode(picture("PNG")).decode()
 
 
 @pytest.fixture
@@ -132,3 +135,23 @@ async def test_a_result_that_is_gone_is_said_to_be_gone(api: Api) -> None:
     await api.context.store.delete(record.result.key)
     answer = await api.http.post("/v1/jobs", json={"model": "clips", "image": {"job": job}})
     assert "results live 24 hours" in answer.json()["detail"]
+
+
+async def test_an_image_that_takes_longer_to_read_than_its_units_are_kept_is_refused_and_nothing_is_free(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = api.context.inputs.keep
+
+    async def keep_slowly(data: bytes) -> str:
+        kept = await keep(data)
+        for charge in await api.redis.zrange(f"{PREFIX}:pending", 0, -1):
+            assert await api.context.ledger.release(str(charge))  # as if a minute had passed
+        return kept
+
+    monkeypatch.setattr(api.context.inputs, "keep", keep_slowly)
+    answer = await api.http.post("/v1/jobs", json={"model": "shapes", "image": {"base64": TINY}})
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert (await api.queue.depths()).get("shapes") is None
+    monkeypatch.undo()
+    assert (await api.http.post("/v1/jobs", json={"model": "shapes", "image": {"base64": TINY}})).status_code == 202

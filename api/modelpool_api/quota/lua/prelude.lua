@@ -1,6 +1,6 @@
 -- Shared by the ledger's scripts. KEYS[1] is the prefix, ARGV[1] the time in ms (empty: Redis's own clock).
 --   use:<day>:<counter>   units used on that UTC day
---   charge:<id>           hash: price, state, counters (spaces between), witness, repeat, shared
+--   charge:<id>           hash: price, state, counters (spaces between), witness, repeat, body (its fingerprint), shared
 --   pending               zset: charges whose job has not been seen yet, by the time of the reservation
 --   repeat:<key>          the charge of an Idempotency-Key
 --   rate:<counter>        when the next request would be on time (generic cell rate algorithm)

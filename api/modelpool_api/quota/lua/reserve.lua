@@ -1,16 +1,16 @@
 -- Take `price` units under every ceiling, or none at all.
--- ARGV: now, day, price, charge, witness, repeat key or '', ring name or '', rate counter or '', ms a request, burst,
--- then counter and limit ('' for none) in turn.
+-- ARGV: now, day, price, charge, witness, repeat key or '', fingerprint, ring name or '', rate counter or '', ms a request,
+-- burst, then counter and limit ('' for none) in turn.
 -- Returns {'ok', now, nth, used…}, {'known', now, nth, used…, charge}, {'over', now, index, used…},
--- {'fast', now, wait} or {'day', now}.
-local day, price, charge, witness, again, ring, rate = tonumber(ARGV[2]), tonumber(ARGV[3]), unpack(ARGV, 4, 8)
-local interval, burst = tonumber(ARGV[9]), tonumber(ARGV[10])
+-- {'fast', now, wait}, {'conflict', now} or {'day', now}.
+local day, price, charge, witness, again, body, ring, rate = tonumber(ARGV[2]), tonumber(ARGV[3]), unpack(ARGV, 4, 9)
+local interval, burst = tonumber(ARGV[10]), tonumber(ARGV[11])
 if math.floor(now / DAY_MS) ~= day then return {'day', now} end
 local ends = (day + 1) * DAY_MS
 local rest = ends - now
 
 local counters, used, answer = {}, {}, {'ok', now, 0}
-for i = 11, #ARGV, 2 do counters[#counters + 1] = key('use', day, ARGV[i]) end
+for i = 12, #ARGV, 2 do counters[#counters + 1] = key('use', day, ARGV[i]) end
 if #counters > 0 then
   for i, count in ipairs(call('MGET', unpack(counters))) do
     used[i] = tonumber(count or 0)
@@ -23,6 +23,8 @@ if again ~= '' then
   again = key('repeat', again)
   local before = call('GET', again)
   if before then
+    -- What another request has paid for is not this one's.
+    if (call('HGET', key('charge', before), 'body') or body) ~= body then return {'conflict', now} end
     -- The same request again. While its job has not been seen it may still be on its way: wait for it anew.
     if call('ZSCORE', key('pending'), before) then
       call('ZADD', key('pending'), now, before)
@@ -51,7 +53,7 @@ if rate ~= '' then
 end
 local tightest, left
 for i = 1, #counters do
-  local limit = tonumber(ARGV[10 + 2 * i])
+  local limit = tonumber(ARGV[11 + 2 * i])
   if limit and used[i] + price > limit and (not left or limit - used[i] < left) then
     tightest, left = i, limit - used[i]
   end
@@ -66,11 +68,11 @@ if rate ~= '' then
 end
 for i, counter in ipairs(counters) do
   answer[i + 3] = call('INCRBY', counter, price)
-  if answer[i + 3] == price then call('PEXPIRE', counter, life(ARGV[9 + 2 * i], rest)) end
+  if answer[i + 3] == price then call('PEXPIRE', counter, life(ARGV[10 + 2 * i], rest)) end
 end
 call('HSET', record, 'price', price, 'state', 'reserved', 'counters', table.concat(counters, ' '), 'witness', witness)
 if again ~= '' then
-  call('HSET', record, 'repeat', again)
+  call('HSET', record, 'repeat', again, 'body', body)
   call('SET', again, charge, 'PX', REPEAT_MS)
 end
 call('PEXPIRE', record, KEEP_MS)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
-from modelpool.errors import QueueUnavailable
+from modelpool.errors import IdempotencyConflict, QueueUnavailable
 from modelpool_api.door_scripts import PREFIX
 from modelpool_api.policy import Burst
 from modelpool_api.quota.ledger import Ledger
@@ -84,6 +84,15 @@ async def test_equal_requests_at_the_same_moment_are_charged_once(ledger: Ledger
     assert len({answer.charge for answer in answers}) == 1
 
 
+async def test_another_request_cannot_stand_on_what_a_cheaper_one_paid(ledger: Ledger) -> None:
+    await ledger.reserve(charge(1, repeat="key", body="a picture"), VISITOR)
+    with pytest.raises(IdempotencyConflict) as refusal:
+        await ledger.reserve(charge(5, repeat="key", body="a video"), VISITOR)
+    assert refusal.value.param == "Idempotency-Key"
+    assert (await ledger.reserve(charge(1, repeat="key", body="a picture"), VISITOR)).known
+    assert await left(ledger, ("visitor", 5)) == 4
+
+
 class TestGivingBack:
     async def test_a_released_reservation_is_returned_once_and_its_key_is_free_again(self, ledger: Ledger) -> None:
         taken = await ledger.reserve(charge(4, repeat="key"), VISITOR)
@@ -109,6 +118,33 @@ class TestGivingBack:
         clock.pass_seconds(1)
         assert await ledger.lapse() == 1
         assert await left(ledger, ("visitor", 5)) == 2
+        assert await client.zcard(f"{PREFIX}:pending") == 0
+
+    async def test_an_extended_reservation_waits_for_its_job_anew(self, ledger: Ledger, clock: Clock) -> None:
+        taken = await ledger.reserve(charge(2), VISITOR)
+        clock.pass_seconds(50)
+        assert await ledger.extend(taken.charge)
+        clock.pass_seconds(50)
+        assert await ledger.lapse() == 0
+        clock.pass_seconds(10)
+        assert await ledger.lapse() == 1
+
+    async def test_what_was_returned_cannot_be_extended(self, ledger: Ledger, client: Redis, clock: Clock) -> None:
+        taken = await ledger.reserve(charge(2), VISITOR)
+        clock.pass_seconds(60)
+        assert await ledger.lapse() == 1
+        assert not await ledger.extend(taken.charge)
+        assert not await ledger.extend("unknown")
+        assert await client.zcard(f"{PREFIX}:pending") == 0
+
+    async def test_what_has_its_job_may_be_extended_and_stays_as_it_is(
+        self, ledger: Ledger, client: Redis, clock: Clock
+    ) -> None:
+        taken = await ledger.reserve(charge(2, witness="job:a"), VISITOR)
+        await client.set("job:a", "there")
+        clock.pass_seconds(60)
+        assert await ledger.lapse() == 0
+        assert await ledger.extend(taken.charge)
         assert await client.zcard(f"{PREFIX}:pending") == 0
 
     async def test_a_repetition_gives_the_first_request_another_minute(self, ledger: Ledger, clock: Clock) -> None:
