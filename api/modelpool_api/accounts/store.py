@@ -125,7 +125,7 @@ class KeyStore:
         parts = parse_key(key)
         if parts is None:
             return None
-        record = await self._recent(parts[0])
+        record = await self._recent(*parts)
         if record is None or not record.opens_with(parts[1], self._now_ms()):
             return None
         plan = self._plans.get(record.plan)
@@ -133,10 +133,12 @@ class KeyStore:
             raise Unauthenticated(f"the plan {record.plan!r} of this key is no longer offered: ask the operator")
         return Subject(record.subject, plan.queue_lane, record.plan)
 
-    async def _recent(self, id: str) -> KeyRecord | None:
-        """The record as read a moment ago at most."""
+    async def _recent(self, id: str, secret: str) -> KeyRecord | None:
+        """The record as read a moment ago at most; read now when ``secret`` does not open it: another process may
+        just have given the key a new one."""
         at, record = self._known.get(id, (float("-inf"), None))
-        if self._monotonic() - at < KNOWN_SECONDS:
+        recent = self._monotonic() - at < KNOWN_SECONDS
+        if recent and (record is None or record.opens_with(secret, self._now_ms())):
             return record
         record = await self._read(id)
         self._known[id] = self._monotonic(), record

@@ -175,6 +175,9 @@ return {{ .status }} '{{ dict "type" $type "title" .title "status" .status "deta
 {{- if not .Values.edge.podNetworks -}}
 {{- fail "edge: set edge.podNetworks to the networks of pods' addresses, such as [10.244.0.0/16], so that the API believes what the edge says of its clients; `kubectl get nodes -o jsonpath='{.items[*].spec.podCIDRs}'` lists them in many clusters" -}}
 {{- end -}}
+{{- if .Values.api.rootPath -}}
+{{- fail "edge: it guards the paths below /, so api.rootPath would open /metrics and /v1/admin below that path; leave one of edge.enabled and api.rootPath out" -}}
+{{- end -}}
 {{- $limits := .Values.edge.limits -}}
 {{- $plans := .Values.api.admission.plans | default (dict "paid" (dict "burst" (dict "perSecond" 10 "burst" 50))) -}}
 {{- range $name, $plan := $plans -}}

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from modelpool.queue.connection import connect
 from modelpool_api.accounts import store
+from modelpool_api.accounts.keys import parse_key
 from support.queues import Clock
 from support.running_api import published
 from support.visitors import ADMIN, Door, Visitor, door_settings, open_door
@@ -124,7 +125,9 @@ class TestIssuedKeys:
         client: Redis = await connect(redis_url)
         kept = await client.hgetall(f"mpl:{{door}}:key:{made['id']}")
         await client.aclose()
-        assert made["key"].rpartition("_")[2] not in str(kept)
+        parts = parse_key(made["key"])
+        assert parts is not None
+        assert parts[1] not in str(kept)
 
     async def test_a_rotated_key_has_two_secrets_for_a_while_and_one_allowance(
         self, door: Door, monkeypatch: pytest.MonkeyPatch
@@ -140,6 +143,16 @@ class TestIssuedKeys:
         again = (await admin(door, "POST", f"/{made['id']}/rotate", json={"graceSeconds": 0})).json()
         assert (await old.ask()).status_code == (await new.ask()).status_code == 401
         assert await Visitor(door, key=again["key"]).remaining() == 17
+
+    async def test_a_new_secret_opens_at_once_elsewhere_too_where_the_old_one_was_known(
+        self, door: Door, redis_url: str, tmp_path: Path
+    ) -> None:
+        made = (await admin(door, "POST", json={"name": "studio"})).json()
+        async with open_door(door_settings(redis_url, tmp_path, SMALL)) as other:
+            assert (await Visitor(other, key=made["key"]).ask()).status_code == 202
+            rotated = (await admin(door, "POST", f"/{made['id']}/rotate", json={"graceSeconds": 60})).json()
+            assert (await Visitor(other, key=rotated["key"]).ask()).status_code == 202
+            assert (await Visitor(other, key=made["key"]).ask()).status_code == 202
 
     async def test_a_revoked_key_opens_nothing_here_at_once_and_elsewhere_soon(
         self, door: Door, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

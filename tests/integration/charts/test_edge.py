@@ -381,6 +381,8 @@ async def test_a_page_of_another_site_gets_its_own_copy(
         async with client(edge) as browser:
             for origin, allowed in (
                 ("", None),
+                ("HTTPS://GALLERY.EXAMPLE", None),
+                ("https://gallery-example", None),
                 ("https://gallery.example", "https://gallery.example"),
                 ("https://other.example", None),
                 ("https://gallery.example", "https://gallery.example"),

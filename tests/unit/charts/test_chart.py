@@ -399,6 +399,7 @@ def edge_values(**changes: Any) -> Values:
         ),
         ({"edge": {"enabled": True}}, "edge: set edge.podNetworks"),
         ({"edge": {"podNetworks": ["10.0.0.1"]}}, "pattern"),
+        ({**edge_values(), "api": {"rootPath": "/pool"}}, "leave one of edge.enabled and api.rootPath out"),
         ({"edge": {"limits": {"generation": {"perSecond": 0.5}}}}, "integer"),
         ({"edge": {"limits": {"bodySize": "12Mi"}}}, "pattern"),
         (
