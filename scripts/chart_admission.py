@@ -3,15 +3,15 @@
 So that `helm install` refuses what the API would refuse at its start.
 """
 
-import argparse
 import json
 import sys
-from pathlib import Path
 from typing import Any
+
+from generated import ROOT, write_or_check
 
 from modelpool_api.policy import AdmissionPolicy
 
-SCHEMA = Path(__file__).parents[1] / "charts" / "modelpool" / "values.schema.json"
+SCHEMA = ROOT / "charts" / "modelpool" / "values.schema.json"
 DESCRIPTION = (
     "Who may take how much: a profile (public or local) and what is different from it, as in the file of the API's "
     "--admission; docs/operations.md has all of it."
@@ -42,24 +42,12 @@ def admission() -> dict[str, Any]:
     return {"description": DESCRIPTION, "$comment": "Made by `make crd`.", **made, "required": ["profile"]}
 
 
-def main() -> int:
-    """Write the schema, or say that it is not what it should be."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when the schema is not up to date")
-    options = parser.parse_args()
-    text = SCHEMA.read_text()
-    schema = json.loads(text)
+def schema_of_values() -> str:
+    """The chart's schema with the API's own part in it."""
+    schema = json.loads(SCHEMA.read_text())
     schema["properties"]["api"]["properties"]["admission"] = admission()
-    wanted = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
-    if text == wanted:
-        return 0
-    if options.check:
-        print("charts/modelpool/values.schema.json is older than the API's policy: run `make crd`", file=sys.stderr)
-        return 1
-    SCHEMA.write_text(wanted)
-    print("wrote charts/modelpool/values.schema.json")
-    return 0
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(__doc__, {SCHEMA: schema_of_values()}, "the API's policy"))

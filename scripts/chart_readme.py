@@ -1,15 +1,14 @@
 """Write the table of values in the chart's README from values.schema.json and values.yaml; `--check` compares."""
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import yaml
+from generated import ROOT, write_or_check
 
-CHART = Path(__file__).parents[1] / "charts" / "modelpool"
+CHART = ROOT / "charts" / "modelpool"
 README = CHART / "README.md"
 BEGIN, END = "<!-- values: made by `make crd` -->\n", "<!-- end of values -->\n"
 
@@ -34,24 +33,12 @@ def table() -> str:
     return "\n".join(["| value | default | meaning |", "|---|---|---|", *lines]) + "\n"
 
 
-def main() -> int:
-    """Write the table, or say that it is not what it should be."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when the table is not up to date")
-    options = parser.parse_args()
-    text = README.read_text()
-    before, _, rest = text.partition(BEGIN)
+def readme() -> str:
+    """The README with that table in it."""
+    before, _, rest = README.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    wanted = f"{before}{BEGIN}\n{table()}\n{END}{after}"
-    if text == wanted:
-        return 0
-    if options.check:
-        print("charts/modelpool/README.md is older than the chart's values: run `make crd`", file=sys.stderr)
-        return 1
-    README.write_text(wanted)
-    print("wrote charts/modelpool/README.md")
-    return 0
+    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(__doc__, {README: readme()}, "the chart's values"))

@@ -1,14 +1,13 @@
 """Write the CustomResourceDefinition from the core models, for kubectl and for the chart; `--check` compares."""
 
-import argparse
 import sys
 from pathlib import Path
 
 import yaml
+from generated import ROOT, write_or_check
 
 from modelpool_operator.crd import custom_resource_definition
 
-ROOT = Path(__file__).parents[1]
 PLAIN = ROOT / "crds" / "modelpools.yaml"
 CHART = ROOT / "charts" / "modelpool" / "templates" / "crd.yaml"
 HEADER = "# Made from the core models by `make crd`; not to be edited.\n"
@@ -41,21 +40,5 @@ def _yaml(document: object) -> str:
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
 
 
-def main() -> int:
-    """Write the files, or say which of them are not what they should be."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a file is not up to date")
-    options = parser.parse_args()
-    stale = [path for path, text in files().items() if not path.exists() or path.read_text() != text]
-    for path in stale:
-        if options.check:
-            print(f"{path.relative_to(ROOT)} is older than the core models: run `make crd`", file=sys.stderr)
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(files()[path])
-            print(f"wrote {path.relative_to(ROOT)}")
-    return 1 if options.check and stale else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(__doc__, files(), "the core models"))
