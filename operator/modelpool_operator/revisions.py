@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-from modelpool.documents import Assignment, Catalog, CatalogModel, Heartbeat
+from modelpool.documents import Assignment, Catalog, Heartbeat
 
 
 def with_turns(catalog: Catalog, heartbeats: Mapping[str, Heartbeat], assignments: Mapping[str, Assignment]) -> Catalog:
@@ -14,11 +14,10 @@ def with_turns(catalog: Catalog, heartbeats: Mapping[str, Heartbeat], assignment
     slot, not all.
     """
     staying: dict[str, dict[str, str]] = {}
-    for model in catalog.models:
-        outdated = list(_outdated(catalog, model, heartbeats))
-        under_way = any(_lacks(model.name, slot.slot, heartbeats, assignments) for slot in catalog.slots)
+    for model, outdated in _outdated(catalog, heartbeats).items():
+        under_way = any(_lacks(model, slot.slot, heartbeats, assignments) for slot in catalog.slots)
         for slot in outdated if under_way else outdated[1:]:
-            staying.setdefault(slot, {})[model.name] = heartbeats[slot].revisions[model.name]
+            staying.setdefault(slot, {})[model] = heartbeats[slot].revisions[model]
     if not staying:
         return catalog
     slots = tuple(slot.model_copy(update={"stays": staying.get(slot.slot, {})}) for slot in catalog.slots)
@@ -27,18 +26,24 @@ def with_turns(catalog: Catalog, heartbeats: Mapping[str, Heartbeat], assignment
 
 def reload_of(catalog: Catalog, heartbeats: Mapping[str, Heartbeat]) -> str:
     """Models of which some slots serve an older revision, and how many slots do; empty where there are none."""
-    found = {model.name: len(list(_outdated(catalog, model, heartbeats))) for model in catalog.models}
-    return ", ".join(f"{name} ({count} to go)" for name, count in found.items() if count)
+    found = _outdated(catalog, heartbeats)
+    return ", ".join(
+        f"{model.name} ({len(found[model.name])} to go)" for model in catalog.models if model.name in found
+    )
 
 
-def _outdated(catalog: Catalog, model: CatalogModel, heartbeats: Mapping[str, Heartbeat]) -> Iterator[str]:
-    """Slots that serve an older revision, in the order of the catalog."""
+def _outdated(catalog: Catalog, heartbeats: Mapping[str, Heartbeat]) -> dict[str, list[str]]:
+    """By model: the slots that serve an older revision of it, in the order of the catalog; models without any are left out."""
+    offered = {model.name: model.revision for model in catalog.models}
+    found: dict[str, list[str]] = {}
     for slot in catalog.slots:
         beat = heartbeats.get(slot.slot)
-        if beat is not None and not beat.draining and model.name in beat.hot:
-            revision = beat.revisions.get(model.name, model.revision)
-            if revision != model.revision:
-                yield slot.slot
+        if beat is None or beat.draining:
+            continue
+        for model in beat.hot:
+            if model in offered and beat.revisions.get(model, offered[model]) != offered[model]:
+                found.setdefault(model, []).append(slot.slot)
+    return found
 
 
 def _lacks(model: str, slot: str, heartbeats: Mapping[str, Heartbeat], assignments: Mapping[str, Assignment]) -> bool:
