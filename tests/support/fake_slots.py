@@ -5,10 +5,10 @@ from contextlib import suppress
 
 from modelpool.board import Board
 from modelpool.documents import Heartbeat, Loading, MeasuredModel, RunningBatch, SlotFailure, Stat
-from modelpool.jobs import JobResult
 from modelpool.queue.port import HotModel, Queue
 from modelpool.slots import DesiredSlots, ObservedSlot, ObservedSlots, SlotPhase
 from modelpool_operator.runtimes.port import RuntimeUnavailable
+from support.queues import new_result
 
 TICK_SECONDS = 0.01
 
@@ -141,16 +141,7 @@ class FakeWorker:
         await self.beat()
         await asyncio.sleep(self._job_seconds)
         for job in batch.jobs:
-            result = JobResult(
-                key=f"results/{job.id}.png",
-                content_type="image/png",
-                size=1,
-                width=64,
-                height=64,
-                seed=1,
-                model=batch.model,
-            )
-            await self._queue.finish(batch.lease, job.id, result)
+            await self._queue.finish(batch.lease, job.id, new_result(batch.model))
             self.served.append(batch.model)
         self._batch = None
         await self.beat()

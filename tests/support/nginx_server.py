@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -32,7 +33,7 @@ def debian_nginx() -> Path:
     return Path(found)
 
 
-class Nginx:
+class Nginx(ABC):
     """nginx on a loopback port of its own; as root it runs as nobody, like in a container."""
 
     def __init__(self, program: Path, configuration: str) -> None:
@@ -107,9 +108,9 @@ class Nginx:
         """What it may write to."""
         return (self.scratch,)
 
+    @abstractmethod
     def _places(self) -> Mapping[str, str]:
         """Patterns of what the configuration says of a container, and what stands there instead."""
-        raise NotImplementedError
 
     def _placed(self) -> str:
         text = self._configuration

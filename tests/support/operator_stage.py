@@ -11,17 +11,17 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from modelpool.board import Board
-from modelpool.jobs import JobRequest, Lane, NewJob
+from modelpool.jobs import Lane
 from modelpool.metrics import OperatorMetrics
 from modelpool.queue.redis import RedisQueue
 from modelpool.resources.catalog import slots_of
-from modelpool.resources.models import Task
 from modelpool.resources.pool import PoolRef
 from modelpool_operator.demand.counters import CounterDemand
 from modelpool_operator.reconcile import Parts, Reconciler
 from modelpool_operator.sources.file import PoolFile
 from modelpool_operator.workers import Workers
 from support.fake_slots import FakeRuntime, FakeWorker
+from support.queues import new_job
 
 POOL = PoolRef("default", "studio")
 POOL_FILE = dedent("""\
@@ -110,26 +110,7 @@ class Stage:
     async def ask(self, model: str, lane: Lane = Lane.ANONYMOUS) -> str:
         """Put one job for a model into the queue."""
         self._jobs += 1
-        request = JobRequest(
-            model=model,
-            revision="1",
-            task=Task.TEXT_TO_IMAGE,
-            prompt=f"job {self._jobs}",
-            width=64,
-            height=64,
-            steps=4,
-            guidance=0,
-            seed=self._jobs,
-        )
-        job = NewJob(
-            id=f"{POOL.short_id}{self._jobs:032x}",
-            subject="somebody",
-            lane=lane,
-            request=request,
-            work=0.1,
-            price=1,
-            digest=request.digest("fake"),
-        )
+        job = new_job(model, lane, id=f"{POOL.short_id}{self._jobs:032x}", work=0.1)
         return (await self.queue.enqueue(job)).record.id
 
     async def hot(self) -> dict[str, tuple[str, ...]]:

@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from redis.asyncio import Redis
 
 from modelpool.documents import HEARTBEAT_TTL_MS, Assignment, DocumentKeys, Heartbeat
-from modelpool.jobs import JobRequest, JobResult, Lane, NewJob
+from modelpool.jobs import Lane
 from modelpool.queue.port import HotModel
 from modelpool.queue.redis import RedisQueue
-from modelpool.resources.models import Task
 from modelpool.resources.pool import PoolRef
 from modelpool_operator.cluster.api_server import ApiServer
 from modelpool_operator.cluster.port import POD, Kind, Manifest
 from modelpool_operator.runtimes.pods.spec import COMMON_LABELS, CONTAINER
+from support.queues import new_job, new_result
 
 BEAT_SECONDS = 2.0
 PORTION = 100
@@ -131,28 +131,8 @@ class Traffic:
 
     async def ask(self, model: str) -> None:
         """Put one job into the queue."""
-        key = secrets.token_hex(16)
-        request = JobRequest(
-            model=model,
-            revision="1",
-            task=Task.TEXT_TO_IMAGE,
-            prompt=key,
-            width=64,
-            height=64,
-            steps=4,
-            guidance=0,
-            seed=1,
-        )
-        job = NewJob(
-            id=f"{self.pool.short_id}{key}",
-            subject="somebody",
-            lane=Lane.ANONYMOUS,
-            request=request,
-            work=0.1,
-            price=1,
-            digest=request.digest("bench"),
-        )
-        await self.queue.enqueue(job)
+        id = f"{self.pool.short_id}{secrets.token_hex(16)}"
+        await self.queue.enqueue(new_job(model, Lane.ANONYMOUS, id=id, work=0.1))
 
     async def serve(self, model: str, slot: str) -> bool:
         """Claim one batch of the model and finish it; whether there was one."""
@@ -160,9 +140,5 @@ class Traffic:
         if batch is None:
             return False
         for job in batch.jobs:
-            key = f"results/{job.id}.png"
-            result = JobResult(
-                key=key, content_type="image/png", size=1, width=64, height=64, seed=1, model=batch.model
-            )
-            await self.queue.finish(batch.lease, job.id, result)
+            await self.queue.finish(batch.lease, job.id, new_result(batch.model))
         return True
