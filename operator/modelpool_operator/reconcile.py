@@ -1,7 +1,6 @@
 """One pool's loop: observe, plan, apply. Level-triggered: each round looks at everything, so that no lost event matters.
 
-A round comes at once when a bell rings for a model that nobody serves or a worker comes or goes, soon while something is
-under way, and otherwise every few seconds.
+When a round comes is :mod:`modelpool_operator.rhythm`'s to say.
 """
 
 from __future__ import annotations
@@ -25,8 +24,9 @@ from modelpool_operator.history import History
 from modelpool_operator.measures import Measures
 from modelpool_operator.notices import Notices
 from modelpool_operator.observe import Observation, snapshot_of
-from modelpool_operator.planner import HeldReason, Move, Plan, Snapshot, plan
+from modelpool_operator.planner import Move, Plan, plan
 from modelpool_operator.revisions import reload_of, with_turns
+from modelpool_operator.rhythm import Rhythm
 from modelpool_operator.sources.port import PoolSource
 from modelpool_operator.status import status_of, status_without_sight
 from modelpool_operator.tellers import NobodyElse, Teller
@@ -35,16 +35,6 @@ from modelpool_operator.workers import Workers
 
 log = logging.getLogger(__name__)
 
-BUSY_SECONDS = 0.25
-"""Between rounds while workers start, models load or misses wait: nobody rings when that is done."""
-SOON_SECONDS = 0.5
-"""After a bell about a model that is served already: its queue may have become long."""
-REST_SECONDS = 2.0
-"""Between rounds otherwise."""
-LEAST_REST = 200
-"""A round that is not urgent waits so many times as long as the last one took, so that a process can keep 200 pools."""
-LEAST_SECONDS = 0.02
-"""Between any two rounds: bells come by the hundred."""
 AWAY_SECONDS = 1.0
 """Between attempts while Redis is away."""
 
@@ -79,11 +69,9 @@ class Reconciler:
         self._demand_at: int | None = None
         self._settled = False
         """Every slot's assignment has been on record."""
-        self._served: frozenset[str] = frozenset()
         self._measures = Measures(parts.metrics, self._name)
         self._told: dict[tuple[str, str | None], str] = {}
-        self._wake = asyncio.Event()
-        self._soon = SOON_SECONDS
+        self._rhythm = Rhythm()
         self._round_at = parts.now()
 
     async def run(self) -> None:
@@ -95,12 +83,12 @@ class Reconciler:
         log.info("in charge", extra={"epoch": self._epoch})
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
-            group.create_task(self._parts.workers.run(self._epoch, lambda: self._parts.source.pool, self._wake.set))
+            group.create_task(self._parts.workers.run(self._epoch, lambda: self._parts.source.pool, self._rhythm.wake))
             group.create_task(self._rounds())
 
     def wake(self) -> None:
         """Something has happened to the pool or its workers: look now."""
-        self._wake.set()
+        self._rhythm.wake()
         self._parts.workers.changed()
 
     def unhealthy(self) -> str | None:
@@ -125,20 +113,14 @@ class Reconciler:
 
     async def _listen(self) -> None:
         """Hear the queue's bells for ever."""
-        loop = asyncio.get_running_loop()
-        soon: asyncio.TimerHandle | None = None
         bells = cast("AsyncGenerator[str, None]", self._parts.queue.wakeups("operator"))
         async with aclosing(bells) as rings:
             async for about in rings:
-                if about not in self._served:
-                    self._wake.set()
-                elif soon is None or soon.when() <= loop.time():
-                    soon = loop.call_later(self._soon, self._wake.set)
+                self._rhythm.ring(about)
 
     async def _rounds(self) -> None:
         away = False
         while True:
-            self._wake.clear()
             self._round_at = self._parts.now()
             try:
                 delay = await self.round()
@@ -151,12 +133,7 @@ class Reconciler:
                 self._tell_of_outage(error)
                 away, delay = True, AWAY_SECONDS
                 self._notices.forget()
-            await asyncio.sleep(LEAST_SECONDS)
-            try:
-                async with asyncio.timeout(delay):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+            await self._rhythm.rest(delay)
 
     # --- what -----------------------------------------------------------------------------------------------------
 
@@ -166,12 +143,13 @@ class Reconciler:
         :raises StaleEpoch: a newer operator is in charge.
         :raises QueueUnavailable: Redis is away.
         """
-        async with self._parts.turns.take():
+        async with self._parts.turns.take(self._rhythm.is_urgent):
+            self._rhythm.begin()
             started = time.perf_counter()
             delay = await self._round()
             took = time.perf_counter() - started
         self._parts.metrics.reconcile.labels(self._name).observe(took)
-        self._soon = max(SOON_SECONDS, LEAST_REST * took)
+        self._rhythm.took(took)
         return delay
 
     async def _round(self) -> float:
@@ -200,8 +178,7 @@ class Reconciler:
         self._settled = True
         self._tell_of_waiting(planned)
         self._measures.note(snapshot, planned, seen.demand)
-        living = {slot.name for slot in snapshot.slots if slot.alive}
-        self._served = frozenset(name for target in planned.targets if target.slot in living for name in target.hot)
+        delay = self._rhythm.end(snapshot, planned)
         workers = self._parts.workers
         trouble = Trouble(
             self._parts.source.problem,
@@ -215,7 +192,6 @@ class Reconciler:
         status = status_of(account, self._notices.latest)
         self._parts.teller.tell(status)
         owed = await self._notices.tell(status, int(pool.spec.rebalance.interval_seconds * 1000))
-        delay = self._delay(snapshot, planned)
         return delay if owed is None else min(delay, owed / 1000)
 
     async def _observe(self) -> Observation:
@@ -237,19 +213,6 @@ class Reconciler:
         except Unavailable as error:
             self._demand_trouble = error.message
         self._demand_at = now
-
-    def _delay(self, snapshot: Snapshot, planned: Plan) -> float:
-        rest = min(REST_SECONDS, snapshot.rules.interval_seconds)
-        coming = any(slot.starting for slot in snapshot.slots)
-        loading = any(
-            slot.alive and set(target.hot) - set(slot.hot)
-            for slot, target in zip(snapshot.slots, planned.targets, strict=True)
-        )
-        # A slot without a worker gets one when the runtime says so: that rings.
-        waiting = any(held.demanded and held.reason is not HeldReason.NO_WORKER for held in planned.held)
-        if coming or loading or waiting:
-            return min(BUSY_SECONDS, rest)
-        return min(self._soon, rest) if any(model.queued for model in snapshot.models) else rest
 
     def _slots(self) -> list[str]:
         pool = self._parts.source.pool

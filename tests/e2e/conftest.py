@@ -5,7 +5,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -19,97 +19,37 @@ from cluster.images import PARTS, REPOSITORY, SERVICES, ImageStore
 from cluster.kubectl import Kubectl
 from cluster.layout import Layout
 from cluster.machine import run
-from cluster.progress import timed_report
+from cluster.progress import Report, timed_report
 from support.front_door import front_door_secret, front_door_values
 from support.installation import DEFINITION, Installation
 from support.kube_api import KubeApi
 from support.prometheus import NAMESPACE, URL, prometheus
 from support.rota import Rota, rota_pool
+from support.scenario_report import ScenarioReport
 
 OWN_CLUSTER = "E2E_KUBECONFIG"
 KEEP = "E2E_KEEP"
-SLOWNESS = "E2E_SLOWNESS"
-# One that takes this many times its budget hangs.
-PATIENCE = 3
 SHARED = "e2e-shared"
 BEGAN = datetime.now(UTC)
 
-took: dict[str, float] = {}
-DESCRIBE = pytest.StashKey[Callable[[], str]]()
-figures: dict[str, list[tuple[str, object]]] = {}
-budgets: dict[str, float] = {}
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Budgets, figures, and reports of failures."""
+    config.pluginmanager.register(ScenarioReport(), "scenarios")
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every scenario has a budget, and ends when it takes many times that.
-
-    Those that share an installation come after those that want the cluster for themselves; then the one that ends it, and
-    the one that looks back at all of them.
-    """
-    slowness = float(os.environ.get(SLOWNESS) or 1)
-    for item in items:
-        marker = item.get_closest_marker("budget")
-        if marker is not None:
-            budgets[item.nodeid] = marker.args[0] * slowness
-            item.add_marker(pytest.mark.timeout(PATIENCE * budgets[item.nodeid], func_only=True))
-    items.sort(key=_turn)
-
-
-def _turn(item: pytest.Item) -> int:
-    if item.get_closest_marker("in_the_end"):
-        return 2
-    return int("shared" in getattr(item, "fixturenames", ()))
-
-
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Note how long the scenario itself took, without fixtures."""
-    if report.when == "call":
-        took[report.nodeid] = report.duration
-        figures[report.nodeid] = report.user_properties
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A scenario that takes longer than its budget fails; one that fails says what Kubernetes says."""
-    report = yield
-    describe = item.stash.get(DESCRIBE, None)
-    if report.passed and call.when == "call" and call.duration > budgets.get(item.nodeid, float("inf")):
-        report.outcome = "failed"
-        report.longrepr = (
-            f"took {call.duration:.1f} s and may take {budgets[item.nodeid]:.0f} s on an idle machine; "
-            f"{SLOWNESS}=2 allows twice as much"
-        )
-    if report.failed and call.when == "call" and describe is not None:
-        report.sections.append(("what Kubernetes says", describe()))
-    return report
+@pytest.fixture(scope="session")
+def scenarios(pytestconfig: pytest.Config) -> ScenarioReport:
+    """Takes figures of what all scenarios share."""
+    plugin = pytestconfig.pluginmanager.get_plugin("scenarios")
+    assert isinstance(plugin, ScenarioReport)
+    return plugin
 
 
 @pytest.fixture
-def describing(request: pytest.FixtureRequest) -> Callable[[Callable[[], str]], None]:
+def describing(scenarios: ScenarioReport, request: pytest.FixtureRequest) -> Callable[[Callable[[], str]], None]:
     """Takes what describes the scenario's objects, for the report if it fails."""
-
-    def take(describe: Callable[[], str]) -> None:
-        request.node.stash[DESCRIBE] = describe
-
-    return take
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """A line for each scenario with a budget, and the sum."""
-    rows = [(node, seconds, budgets[node]) for node, seconds in took.items() if node in budgets]
-    if not rows:
-        return
-    terminalreporter.section("seconds of each scenario, and its budget")
-    for node, seconds, budget in rows:
-        late = "  OVER" if seconds > budget else ""
-        terminalreporter.line(f"{seconds:7.1f} / {budget:4.0f} s  {node.rpartition('/')[2]}{late}")
-        for name, figure in figures[node]:
-            terminalreporter.line(f"{'':15}{name}: {figure}")
-    total, allowed = sum(seconds for _, seconds, _ in rows), sum(budget for _, _, budget in rows)
-    terminalreporter.line(f"{total:7.1f} / {allowed:4.0f} s  all scenarios, without what they share")
+    return lambda describe: scenarios.describe(request.node, describe)
 
 
 @pytest.fixture(scope="session")
@@ -128,18 +68,32 @@ def own_cluster() -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def test_cluster(own_cluster: Path | None) -> Iterator[Cluster | None]:
+def report(pytestconfig: pytest.Config) -> Report:
+    """Tells what is being got ready, at once: it takes minutes."""
+    line_of = timed_report()
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+
+    def tell(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            line_of(line)
+
+    return tell
+
+
+@pytest.fixture(scope="session")
+def test_cluster(own_cluster: Path | None, report: Report, scenarios: ScenarioReport) -> Iterator[Cluster | None]:
     """The cluster of tests/cluster, up; None with a cluster of the user's own. One that was up before stays up."""
     if own_cluster:
         yield None
         return
     layout = Layout.default()
-    report = timed_report()
+    scenarios.layout = layout
     try:
         try:
             started, cluster = False, Cluster.attach(layout)
         except ClusterError:
-            started, cluster = True, Cluster.up(layout, report)
+            with scenarios.preparing("the cluster, and its programs if they were not built"):
+                started, cluster = True, Cluster.up(layout, report)
     except ClusterError as error:
         pytest.exit(f"e2e: {error}", returncode=1)
     yield cluster
@@ -191,14 +145,17 @@ def kube(kubeconfig: Path) -> client.ApiClient:
 
 
 @pytest.fixture(scope="session")
-def image_store(test_cluster: Cluster | None) -> ImageStore | None:
+def image_store(test_cluster: Cluster | None, report: Report) -> ImageStore | None:
     """Where images are built; None with a cluster of the user's own, which has to have them."""
-    return ImageStore(test_cluster.layout.cache, timed_report()) if test_cluster else None
+    return ImageStore(test_cluster.layout.cache, report) if test_cluster else None
 
 
 @pytest.fixture(scope="session")
 def images(
-    test_cluster: Cluster | None, image_store: ImageStore | None, service_images: dict[str, str]
+    test_cluster: Cluster | None,
+    image_store: ImageStore | None,
+    service_images: dict[str, str],
+    scenarios: ScenarioReport,
 ) -> dict[str, str]:
     """Operator, API, worker and each service → the image that it runs: ours are built from this checkout, and are on both nodes.
 
@@ -207,18 +164,32 @@ def images(
     version = metadata.version("modelpool")
     if test_cluster is None or image_store is None:
         return service_images | {part: f"modelpool/{part}:{version}" for part in PARTS}
-    revision = run("git", "-C", REPOSITORY, "rev-parse", "HEAD").strip()
-    return service_images | {
-        part: _on_nodes(test_cluster, image_store, image_store.build_part(part, version, revision)) for part in PARTS
-    }
+    revision = _revision()
+    made = {}
+    for part in PARTS:
+        with scenarios.preparing(f"image of {part} built and on both nodes"):
+            made[part] = _on_nodes(test_cluster, image_store, image_store.build_part(part, version, revision))
+        scenarios.note(f"size of the image of {part}", f"{image_store.size(made[part]) / 1e6:.0f} MB")
+    return service_images | made
+
+
+def _revision() -> str:
+    """Of the checkout, also of one that belongs to somebody else; unknown where there is none."""
+    try:
+        return run("git", "-c", f"safe.directory={REPOSITORY}", "-C", REPOSITORY, "rev-parse", "HEAD").strip()
+    except ClusterError:
+        return "unknown"
 
 
 @pytest.fixture(scope="session")
-def service_images(test_cluster: Cluster | None, image_store: ImageStore | None) -> dict[str, str]:
+def service_images(
+    test_cluster: Cluster | None, image_store: ImageStore | None, scenarios: ScenarioReport
+) -> dict[str, str]:
     """Redis and nginx → an image of it, made from Debian's packages, on both nodes."""
     if test_cluster is None or image_store is None:
         return {service: f"modelpool-test/{service}:1" for service in SERVICES}
-    return {name: _on_nodes(test_cluster, image_store, image_store.build_service(name)) for name in SERVICES}
+    with scenarios.preparing("images of Redis and nginx built and on both nodes"):
+        return {name: _on_nodes(test_cluster, image_store, image_store.build_service(name)) for name in SERVICES}
 
 
 def _on_nodes(cluster: Cluster, store: ImageStore, tag: str) -> str:
@@ -241,7 +212,9 @@ def prometheus_url(kubectl: Kubectl, test_cluster: Cluster | None) -> Iterator[s
 
 
 @pytest.fixture(scope="session")
-def shared(helm: Helm, kubectl: Kubectl, images: dict[str, str], prometheus_url: str) -> Iterator[Installation]:
+def shared(
+    helm: Helm, kubectl: Kubectl, images: dict[str, str], prometheus_url: str, scenarios: ScenarioReport
+) -> Iterator[Installation]:
     """The chart, installed once for all scenarios of a running service, in a namespace that insists on the restricted level."""
     there = kubectl.find("customresourcedefinition", DEFINITION) is not None
     kept = kubectl.find("namespace", SHARED) is not None
@@ -256,7 +229,8 @@ def shared(helm: Helm, kubectl: Kubectl, images: dict[str, str], prometheus_url:
     }
     made = Installation(kubectl, helm, images, SHARED, values)
     try:
-        made.be_there()
+        with scenarios.preparing("the shared installation"):
+            made.be_there()
         yield made
     finally:
         if not os.environ.get(KEEP):

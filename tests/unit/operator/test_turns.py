@@ -51,3 +51,35 @@ async def test_a_round_that_fails_gives_its_turn_back() -> None:
             continue
     async with asyncio.timeout(5), turns.take():
         pass
+
+
+async def test_who_is_urgent_goes_first_even_if_that_came_out_while_waiting() -> None:
+    turns, order, urgent = Turns(1, longest_wait=10), [], set[int]()
+
+    async def round_(number: int) -> None:
+        async with turns.take(lambda: number in urgent):
+            order.append(number)
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group, turns.take():
+        for number in range(5):
+            group.create_task(round_(number))
+        await asyncio.sleep(0)
+        urgent.update({3, 4})
+    assert order == [3, 4, 0, 1, 2]
+
+
+async def test_who_gives_up_waiting_keeps_nobody_waiting() -> None:
+    turns, order = Turns(1, longest_wait=10), []
+
+    async def round_(number: int) -> None:
+        async with turns.take():
+            order.append(number)
+
+    async with asyncio.TaskGroup() as group:
+        async with turns.take():
+            waiting = [group.create_task(round_(number)) for number in range(3)]
+            await asyncio.sleep(0)
+            waiting[0].cancel()
+        waiting[1].cancel()  # its turn has come already, and it does not know yet
+    assert order == [2]
