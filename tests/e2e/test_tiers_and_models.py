@@ -12,7 +12,7 @@ from modelpool_cli.api import Api
 from modelpool_local.exits import CommandFailed
 from support.installation import CLAIM, Installation
 from support.kube_api import KubeApi
-from support.rota import SECONDARY, SLOTS, Rota, rota_pool, simulated_model, tier
+from support.rota import SECONDARY, SLOTS, Rota, real_model, rota_pool, simulated_model, tier
 from support.waiting import block_until
 
 Record = Callable[[str, object], None]
@@ -70,18 +70,6 @@ def offered(rota: Rota) -> set[str]:
     """What users can ask for."""
     with Api(rota.url) as api:
         return {model["id"] for model in api.models()}
-
-
-def real_model(name: str, folder: str, *, size: str = "16Mi") -> Object:
-    """A demonstration model from a folder of the claim."""
-    return {
-        "name": name,
-        "source": {"uri": f"file:///models/{folder}"},
-        "weights": size,
-        "activations": size,
-        "defaults": {"width": 64, "height": 64, "steps": 4, "guidance": 3},
-        "limits": {"maxPixels": 4096},
-    }
 
 
 def gallery() -> Object:

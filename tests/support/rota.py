@@ -43,6 +43,18 @@ def simulated_model(name: str, **more: Any) -> Object:
     }
 
 
+def real_model(name: str, folder: str, *, size: str = "16Mi") -> Object:
+    """A demonstration model from a folder of the model volume; it needs the real engine."""
+    return {
+        "name": name,
+        "source": {"uri": f"file:///models/{folder}"},
+        "weights": size,
+        "activations": size,
+        "defaults": {"width": 64, "height": 64, "steps": 4, "guidance": 3},
+        "limits": {"maxPixels": 4096},
+    }
+
+
 _FILM = {
     "tasks": ["TextToVideo"],
     "defaults": {"width": 64, "height": 64, "steps": 8, "frames": 2},
