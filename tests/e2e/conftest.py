@@ -1,6 +1,7 @@
 """The cluster that the scenarios run on, what is installed there, and how long each scenario took.
 
 `E2E_KUBECONFIG` names a cluster of the user's own; without it the one of `tests/cluster` is used, or started and ended again.
+`E2E_KEEP=1` leaves up what was started, `E2E_LONG=1` runs the scenarios three times.
 """
 
 import os
@@ -29,6 +30,8 @@ from support.scenario_report import ScenarioReport
 
 OWN_CLUSTER = "E2E_KUBECONFIG"
 KEEP = "E2E_KEEP"
+LONG = "E2E_LONG"
+ROUNDS = 3
 SHARED = "e2e-shared"
 BEGAN = datetime.now(UTC)
 
@@ -36,6 +39,13 @@ BEGAN = datetime.now(UTC)
 def pytest_configure(config: pytest.Config) -> None:
     """Budgets, figures, and reports of failures."""
     config.pluginmanager.register(ScenarioReport(), "scenarios")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """With E2E_LONG, all scenarios three times, one round after the other, but for those that can only be once."""
+    if os.environ.get(LONG) and not any(map(metafunc.definition.get_closest_marker, ("in_the_end", "once"))):
+        metafunc.fixturenames.append("e2e_round")
+        metafunc.parametrize("e2e_round", range(ROUNDS), scope="session", ids=lambda number: f"round {number + 1}")
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +105,7 @@ def test_cluster(own_cluster: Path | None, report: Report, scenarios: ScenarioRe
             with scenarios.preparing("the cluster, and its programs if they were not built"):
                 started, cluster = True, Cluster.up(layout, report)
     except ClusterError as error:
-        pytest.exit(f"e2e: {error}", returncode=1)
+        pytest.exit(f"e2e: {error}; or let {OWN_CLUSTER} name a cluster of your own", returncode=1)
     yield cluster
     if started and not os.environ.get(KEEP):
         Cluster.down(layout, report)

@@ -24,6 +24,7 @@ def replicas(rota: Rota) -> list[Object]:
     return [pod for pod in found if holds(pod, "Ready") and "deletionTimestamp" not in pod["metadata"]]
 
 
+@pytest.mark.once  # it uses up what its key may ask for in a day
 @pytest.mark.budget(30)
 def test_two_replicas_share_one_quota_exactly(rota: Rota, cluster: object) -> None:
     urls = [f"http://{pod['status']['podIP']}:8080" for pod in replicas(rota)]

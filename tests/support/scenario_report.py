@@ -100,8 +100,8 @@ class ScenarioReport:
         for node, seconds, budget in rows:
             late = "  OVER" if seconds > budget else ""
             terminalreporter.line(f"{seconds:7.1f} / {budget:4.0f} s  {node.rpartition('/')[2]}{late}")
-            for name, figure in self._figures[node]:
-                terminalreporter.line(f"{'':15}{name}: {figure}")
+            for name, found in self._figures[node]:
+                terminalreporter.line(f"{'':15}{name}: {found}")
         total, allowed = sum(seconds for _, seconds, _ in rows), sum(budget for _, _, budget in rows)
         terminalreporter.line(f"{total:7.1f} / {allowed:4.0f} s  all scenarios, without what they share")
 

@@ -1,0 +1,105 @@
+"""What a person sees who has kubectl, Helm and our command line, and nothing else."""
+
+import base64
+import json
+import os
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from cluster import Cluster
+from cluster.kubectl import Kubectl, Object
+from cluster.machine import run
+from support.installation import RELEASE, Installation
+from support.rota import POOL, SECONDARY, SLOTS, Rota
+
+PROGRAMS = Path(sysconfig.get_path("scripts"))
+
+
+def table(text: str) -> list[dict[str, str]]:
+    """What `kubectl get` prints, a row a dictionary; no cell of these columns has two blanks in it."""
+    head, *rows = (line for line in text.splitlines() if line.strip())
+    starts = [
+        index for index in range(len(head)) if head[index] != " " and (index == 0 or head[index - 2 : index] == "  ")
+    ]
+    cells = [[line[a:b].strip() for a, b in zip(starts, [*starts[1:], None], strict=True)] for line in (head, *rows)]
+    return [dict(zip(cells[0], row, strict=True)) for row in cells[1:]]
+
+
+@pytest.mark.budget(30)
+def test_helm_test_asks_the_api(rota: Rota, shared: Installation) -> None:
+    said = shared.helm.test(RELEASE, shared.namespace)
+    assert "Succeeded" in said
+    assert f"{len(rota_models(rota))} models" in said
+
+
+def rota_models(rota: Rota) -> list[str]:
+    """Names of its models."""
+    return [model["name"] for tier in rota.look()["spec"]["tiers"] for model in tier["models"]]
+
+
+@pytest.mark.budget(40)
+def test_kubectl_shows_the_pool_waits_for_it_and_says_what_happened_and_why(rota: Rota, kubectl: Kubectl) -> None:
+    for model in ("red", "green"):  # one of them is a swap
+        rota.made(model)
+    rota.until_served()
+    here = f"--namespace={rota.service.namespace}"
+    assert "condition met" in kubectl("wait", f"mpl/{POOL}", here, "--for=condition=Ready", "--timeout=60s")
+
+    [row] = table(kubectl("get", "modelpools", here))
+    assert list(row) == ["NAME", "READY", "SLOTS", "HOT", "QUEUED", "$/GEN", "AGE"]
+    assert (row["NAME"], row["READY"], row["SLOTS"], row["QUEUED"]) == (POOL, "True", str(len(SLOTS)), "0")
+    [wide] = table(kubectl("get", "mpl", here, "--output=wide"))
+    assert (wide["READY SLOTS"], wide["DEGRADED"]) == (str(len(SLOTS)), "False")
+    assert POOL in kubectl("get", "modelpool", here), "the category lists it, too"
+
+    told = kubectl("describe", "mpl", POOL, here)
+    events = told[told.index("Events:") :]
+    assert "DemandMiss" in events
+    assert f"unload red in {SECONDARY}" in events
+    assert "score" in events
+
+
+@pytest.mark.budget(20)
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("mpl.spec", ("tiers", "rebalance", "hostMemory")),
+        ("mpl.spec.tiers.policy", ("Always", "Rotate", "OnDemand")),
+        ("mpl.status.gpus", ("phase", "reason")),
+    ],
+)
+def test_kubectl_explain_is_the_manual(
+    shared: Installation, kubectl: Kubectl, field: str, words: tuple[str, ...]
+) -> None:
+    said = kubectl("explain", field)
+    assert [word for word in words if word not in said] == []
+    assert "<no description>" not in said
+
+
+@pytest.mark.budget(40)
+def test_the_plugin_of_kubectl_plans_for_the_pool_of_the_cluster_and_changes_nothing(
+    rota: Rota, kubectl: Kubectl, cluster: Cluster
+) -> None:
+    rota.made("red")
+    rota.until_served()
+    before = rota.look()["metadata"]["generation"], rota.lives()
+    planned = plan(rota, kubectl, cluster)
+    assert planned["coldStart"] is False
+    assert {slot["slot"]: slot["hot"] for slot in planned["slots"]} == {slot: rota.slot(slot)["hot"] for slot in SLOTS}
+    assert (rota.look()["metadata"]["generation"], rota.lives()) == before
+
+
+def plan(rota: Rota, kubectl: Kubectl, cluster: Cluster) -> Object:
+    """What `kubectl modelpool plan` says of the pool, with its Redis."""
+    namespace = rota.service.namespace
+    secret = kubectl.get("secret", f"{RELEASE}-urls", namespace)["data"]
+    password = base64.b64decode(secret["redisPassword"]).decode()
+    address = kubectl.get("service", f"{RELEASE}-redis", namespace)["spec"]["clusterIP"]
+    context = kubectl("config", "current-context").strip()
+    path = os.pathsep.join([str(PROGRAMS), os.environ["PATH"]])
+    command = ("env", f"PATH={path}", kubectl.program, "modelpool", "plan", "--json", "--context", context)
+    where = ("--kubeconfig", kubectl.kubeconfig, "--pool", f"{namespace}/{POOL}")
+    found: Object = json.loads(run(*command, *where, "--redis-url", f"redis://:{password}@{address}:6379/0"))
+    return found
