@@ -42,6 +42,7 @@ class Workers:
         self._runtime = runtime
         self._look_seconds = look_seconds
         self._news = asyncio.Event()
+        self._made: tuple[ModelPool, DesiredSlots] | None = None
         self.observed: Mapping[str, ObservedSlot] = {}
         self.trouble: str | None = None
         """Why the runtime could not be reached, while it cannot."""
@@ -59,7 +60,7 @@ class Workers:
         try:
             while True:
                 self._news.clear()
-                if await self._look(desired_slots(pool(), epoch)):
+                if await self._look(self._desired(pool(), epoch)):
                     notify()
                 try:
                     async with asyncio.timeout(self._look_seconds):
@@ -68,6 +69,12 @@ class Workers:
                     continue
         finally:
             await self._runtime.close()
+
+    def _desired(self, pool: ModelPool, epoch: int) -> DesiredSlots:
+        """Made once for each change of the pool."""
+        if self._made is None or self._made[0] is not pool or self._made[1].epoch != epoch:
+            self._made = pool, desired_slots(pool, epoch)
+        return self._made[1]
 
     async def _look(self, desired: DesiredSlots) -> bool:
         before = (self.observed, self.trouble, self.problems, self.rollout)

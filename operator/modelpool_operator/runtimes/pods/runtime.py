@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelpool.documents import Heartbeat
 from modelpool.errors import InvalidSpec, QueueUnavailable
 from modelpool.resources.catalog import pool_ref
 from modelpool.resources.spec import ModelPool, Policy
 from modelpool.slots import DesiredSlots, ObservedSlot, ObservedSlots, RuntimeProblem, SlotPhase
-from modelpool_operator.cluster.port import ApiRefused, ApiUnavailable, Cluster
+from modelpool_operator.cluster.port import ApiRefused, ApiUnavailable, Cluster, Manifest
 from modelpool_operator.cluster.sightings import Sightings
 from modelpool_operator.runtimes.pods.facts import SeenPod
 from modelpool_operator.runtimes.pods.hands import PodHands, hash_of
@@ -64,6 +64,8 @@ class PodRuntime:
         self._fence = fence
         self._now = now
         self._made: tuple[ModelPool, DesiredSlots, tuple[Wanted, ...]] | None = None
+        self._seen: dict[str, tuple[Manifest, SeenPod]] = {}
+        """By uid."""
         self._refused: dict[str, _Refusal] = {}
         """By slot: what the API server would not do."""
 
@@ -73,12 +75,15 @@ class PodRuntime:
         :raises StaleEpoch: a newer operator is in charge.
         """
         pool = self._pool()
-        pods = {pod.name: pod for pod in map(seen_pod, self._sightings.pods(pool_ref(pool)))}
+        pods = {pod.name: pod for pod in self._look(pool)}
         try:
             wanted = self._wanted(pool, desired)
         except InvalidSpec as error:
             return self._observed(desired, pods, (RuntimeProblem(reason="InvalidSpec", message=error.message),), "")
-        actions = pod_plan(await self._situation(pool, wanted, pods))
+        situation = self._situation(pool, wanted, pods)
+        actions = pod_plan(situation)
+        if any(action.verb not in (PodVerb.CREATE, PodVerb.REPAIR) for action in actions):
+            actions = pod_plan(await self._with_beats(pool, situation))
         try:
             await self._do_all(pool, wanted, pods, actions, desired.epoch)
         except ApiUnavailable as error:
@@ -96,37 +101,43 @@ class PodRuntime:
             self._made = (pool, desired, made)
         return self._made[2]
 
-    async def _situation(
-        self, pool: ModelPool, wanted: tuple[Wanted, ...], pods: Mapping[str, SeenPod]
-    ) -> PodSituation:
-        always = {tier.name: tier for tier in pool.spec.tiers if tier.policy is Policy.ALWAYS}
-        situation = PodSituation(
+    def _look(self, pool: ModelPool) -> Sequence[SeenPod]:
+        """The pool's pods. One whose manifest is the same as last time is not read again."""
+        manifests = self._sightings.pods(pool_ref(pool))
+        known, self._seen = self._seen, {}
+        for manifest in manifests:
+            uid = manifest["metadata"]["uid"]
+            old = known.get(uid)
+            self._seen[uid] = old if old is not None and old[0] is manifest else (manifest, seen_pod(manifest))
+        return [seen for _, seen in self._seen.values()]
+
+    def _situation(self, pool: ModelPool, wanted: tuple[Wanted, ...], pods: Mapping[str, SeenPod]) -> PodSituation:
+        """Without a look at who serves, which few decisions need."""
+        return PodSituation(
             now=self._now(),
             wanted=wanted,
             pods=pods,
             node_lost_ms=pool.spec.gpu.node_lost_seconds * 1000,
             beating=None,
             serving=None,
-            always=frozenset(always),
+            always=frozenset(tier.name for tier in pool.spec.tiers if tier.policy is Policy.ALWAYS),
         )
-        if all(action.verb in (PodVerb.CREATE, PodVerb.REPAIR) for action in pod_plan(situation)):
-            return situation  # nothing that depends on who serves
+
+    async def _with_beats(self, pool: ModelPool, situation: PodSituation) -> PodSituation:
+        """Who reports, and who serves all that its tier must always hold; as it was while Redis is away."""
+        pods = situation.pods
         try:
             beats = await self._heartbeats(list(pods))
         except QueueUnavailable:
             return situation
         alive = {slot: beat for slot, beat in beats.items() if not beat.draining}
-        needed = {name: {model.name for model in tier.models} for name, tier in always.items()}
+        needed = {
+            tier.name: {model.name for model in tier.models}
+            for tier in pool.spec.tiers
+            if tier.name in situation.always
+        }
         serving = {slot for slot, beat in alive.items() if needed.get(pods[slot].tier, set()) <= set(beat.hot)}
-        return PodSituation(
-            now=situation.now,
-            wanted=wanted,
-            pods=pods,
-            node_lost_ms=situation.node_lost_ms,
-            beating=frozenset(beats),
-            serving=frozenset(serving),
-            always=situation.always,
-        )
+        return replace(situation, beating=frozenset(beats), serving=frozenset(serving))
 
     # --- doing ----------------------------------------------------------------------------------------------------
 
