@@ -13,18 +13,18 @@ from modelpool.errors import InvalidInput, LimitReached, ModelpoolError, Overloa
 from modelpool.jobs import NewJob
 from modelpool.queue.port import Enqueued, Outcome
 from modelpool.queue.witness import need_not_be_made, witness_key
-from modelpool.work import price
 from modelpool_api.behaviour.watching import watch
 from modelpool_api.context import Context
-from modelpool_api.counting import count
+from modelpool_api.counting import count, refusals
 from modelpool_api.drafts import Asked, Draft, prepared
 from modelpool_api.identity.subject import Subject
+from modelpool_api.inputs import Picture
 from modelpool_api.overload import Full
 from modelpool_api.pools import Pool
 from modelpool_api.quota.ceilings import allowance
 from modelpool_api.quota.ledger import Charge, Reserved
-from modelpool_api.quota.refusals import OFFER, AllowanceUsedUp, TooFast
-from modelpool_api.room import fullness, needs_no_room, turn_away
+from modelpool_api.quota.refusals import offer
+from modelpool_api.room import fullness, is_in_already, needs_no_room, turn_away
 from modelpool_api.seeds import ring_seed
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ async def admit(context: Context, subject: Subject, asked: Asked) -> Admission:
         draft = await prepared(context, subject, asked, pool, model)
         full = fullness(context, subject.lane, draft)
         if full is not None and not await needs_no_room(context, subject, asked, draft):
-            await turn_away(context, subject.lane, draft, full)
+            await turn_away(context, subject, draft, full)
         # Counted before the first pause: of a rush, each sees those before it.
         pool.entered.add(draft.job, model.name, subject.lane, draft.work)
         try:
@@ -69,19 +69,33 @@ async def _take(context: Context, subject: Subject, asked: Asked, draft: Draft, 
     await watch(context, subject, asked, draft)
     reserved = await _reserve(context, subject, asked, draft)
     try:
-        job = await _complete(context, subject, asked, draft, reserved)
-        # Storing an input may have taken longer than a reservation waits for its job.
-        if draft.image is not None and not await context.ledger.extend(reserved.charge):
-            raise Overloaded("Too many images are being read just now. Try again in a moment.", retry_after=10)
-        if full is not None and not reserved.known:
-            # Its own picture, or its place in the ring of seeds, is known only now.
-            client = await context.pools.client()
-            if not await need_not_be_made(client, draft.pool.ref, job.digest):
-                await turn_away(context, subject.lane, draft, full)
-        return Admission(draft.pool, job, reserved)
+        picture = await _read_image(context, draft, reserved)
+        job = _complete(context, subject, asked, draft, reserved, picture)
+        # Its own picture, or its place in the ring of seeds, is known only now.
+        has_place = full is None or reserved.known or await _need_not_be_made(context, draft, job)
+        if picture is not None and has_place:
+            await context.inputs.keep(picture)
+            # Reading and storing may have taken longer than a reservation waits for its job.
+            if not await context.ledger.extend(reserved.charge):
+                raise Overloaded("Too many images are being read just now. Try again in a moment.", retry_after=10)
     except BaseException:
         await _give_up(context, reserved)
         raise
+    if full is not None and not has_place:
+        await _give_up(context, reserved)
+        await turn_away(context, subject, draft, full, paced=False)
+    return Admission(draft.pool, job, reserved)
+
+
+async def _read_image(context: Context, draft: Draft, reserved: Reserved) -> Picture | None:
+    """The input image, where there is one; a repeated request whose job is in the queue needs it no more."""
+    if draft.image is None or (reserved.known and await is_in_already(context, draft)):
+        return None
+    return await context.inputs.read(draft.image)
+
+
+async def _need_not_be_made(context: Context, draft: Draft, job: NewJob) -> bool:
+    return await need_not_be_made(await context.pools.client(), draft.pool.ref, job.digest)
 
 
 async def _reserve(context: Context, subject: Subject, asked: Asked, draft: Draft) -> Reserved:
@@ -90,43 +104,38 @@ async def _reserve(context: Context, subject: Subject, asked: Asked, draft: Draf
     ref = draft.pool.ref
     charge = Charge(
         id=context.new_token(),
-        price=price(draft.request, draft.model.defaults, draft.model.quota_units),
+        price=draft.price,
         witness=witness_key(ref, draft.job, key),
         repeat=f"{ref.short_id}:{key}" if key is not None else None,
         fingerprint=draft.fingerprint or "",
     )
-    try:
+    with refusals(context, subject.lane):
         return await context.ledger.reserve(
             charge,
             lambda today: allowance(subject, today, context.policy),
             ring=(lambda today: today.name("ring", subject.repeats, draft.words)) if asked.body.seed is None else None,
-            offer=OFFER if subject.plan is None and context.policy.accounts.enabled else "",
+            offer=offer(subject.plan, context.policy.accounts),
         )
-    except AllowanceUsedUp as refusal:
-        context.metrics.quota_refusals.labels(subject.lane.value, refusal.balance.ceiling).inc()
-        raise
-    except TooFast:
-        context.metrics.quota_refusals.labels(subject.lane.value, "burst").inc()
-        raise
 
 
-async def _complete(context: Context, subject: Subject, asked: Asked, draft: Draft, reserved: Reserved) -> NewJob:
-    """The job with its seed and its stored input."""
+def _complete(
+    context: Context, subject: Subject, asked: Asked, draft: Draft, reserved: Reserved, picture: Picture | None
+) -> NewJob:
+    """The job with its seed and its input."""
     body, request, version = asked.body, draft.request, context.settings.engine_version
     changes: dict[str, object] = {}
     if body.seed is None:
         changes["seed"] = ring_seed(draft.words, reserved.day.day, subject.repeats, reserved.nth)
-    if draft.image is not None:
-        changes["input"] = await context.inputs.keep(draft.image)
+    if picture is not None:
+        changes["input"] = picture.key
     request = request.model_copy(update=changes)
-    model = draft.model
     return NewJob(
         id=draft.job,
         subject=subject.id,
         lane=subject.lane,
         request=request,
         work=draft.work,
-        price=price(request, model.defaults, model.quota_units),
+        price=draft.price,
         digest=request.digest(version),
         charge_id=reserved.charge,
         idempotency_key=draft.idempotency_key,
@@ -157,7 +166,9 @@ async def enqueue(context: Context, admission: Admission) -> Enqueued:
             await _give_up(context, admission.reserved)
     else:
         count(context, pool, job.request.model, job.lane, enqueued.outcome.value)
-    if enqueued.outcome is not Outcome.QUEUED:
+    if enqueued.outcome is Outcome.QUEUED:
+        pool.entered.queued(job.id)
+    else:
         pool.entered.remove(job.id)
     return enqueued
 

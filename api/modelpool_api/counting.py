@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from modelpool.jobs import Lane
 from modelpool_api.context import Context
 from modelpool_api.pools import Pool
+from modelpool_api.quota.refusals import AllowanceUsedUp, TooFast
 
 OUTCOMES = ("queued", "cached", "joined", "shed", "refused")
 
@@ -24,3 +28,16 @@ def announce(context: Context, pool: Pool) -> None:
 def count(context: Context, pool: Pool, model: str, lane: Lane, outcome: str) -> None:
     """One request for ``model``."""
     context.metrics.requests.labels(str(pool.ref), model, lane.value, outcome).inc()
+
+
+@contextmanager
+def refusals(context: Context, lane: Lane) -> Iterator[None]:
+    """Count which ceiling says no within the block."""
+    try:
+        yield
+    except AllowanceUsedUp as refusal:
+        context.metrics.quota_refusals.labels(lane.value, refusal.balance.ceiling).inc()
+        raise
+    except TooFast:
+        context.metrics.quota_refusals.labels(lane.value, "burst").inc()
+        raise

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from modelpool.documents import CatalogModel
 from modelpool.errors import InvalidInput
 from modelpool.jobs import JobRequest, canonical_json
-from modelpool.work import expected_work
+from modelpool.work import expected_work, price
 from modelpool_api.context import Context
 from modelpool_api.identity.subject import Subject
 from modelpool_api.pools import Pool
@@ -42,6 +42,8 @@ class Draft:
     fingerprint: str | None
     """Of the request, where an Idempotency-Key names it."""
     work: float
+    price: int
+    """Quota units."""
     words: str
     """What makes it the same request as another but for the seed."""
 
@@ -61,10 +63,11 @@ async def prepared(context: Context, subject: Subject, asked: Asked, pool: Pool,
     image = await context.inputs.bytes_of(body.image) if body.image is not None else asked.upload
     measured = pool.capacity(model).seconds_per_megapixel_step
     work = expected_work(request, measured or model.seconds_per_megapixel_step)
+    units = price(request, model.defaults, model.quota_units)
     words = words_digest(request, context.settings.engine_version, image)
     job = f"{pool.ref.short_id}-{context.new_token()}"
     same = fingerprint(body, asked.upload) if scoped_key is not None else None
-    return Draft(pool, model, job, request, image, scoped_key, same, work, words)
+    return Draft(pool, model, job, request, image, scoped_key, same, work, units, words)
 
 
 def scope_idempotency_key(key: str | None, subject: Subject) -> str | None:

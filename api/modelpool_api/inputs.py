@@ -1,4 +1,4 @@
-"""Input images: decoded under a cap, re-encoded, stored by content. What users send is never passed on as it came."""
+"""Input images: found, read one at a time, stored by content. What users send is never passed on as it came."""
 
 from __future__ import annotations
 
@@ -6,66 +6,27 @@ import asyncio
 import base64
 import binascii
 import hashlib
-import io
 import re
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 from modelpool.errors import InvalidInput, JobNotFound, ResultNotFound
 from modelpool.jobs import JobState
 from modelpool.store.port import Store
+from modelpool_api.normalising import normalise
 from modelpool_api.pools import Pools
 from modelpool_api.schemas import ImageInput
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-FORMATS = ("PNG", "JPEG", "WEBP")
 _DATA_URL = re.compile(r"data:[a-z0-9.+/-]{1,100}(;[a-z0-9=._-]{1,100})*;base64,", re.IGNORECASE)
-DECODERS = 2
-"""Decoding holds a whole picture in memory: not more than this many at once."""
+DECODERS = 1
+"""How many read an image at once. Each holds 16 bytes for every pixel: a quarter of the chart's memory at its cap."""
 
 
-def normalise(data: bytes, max_pixels: int) -> bytes:
-    """The picture in ``data`` as PNG: upright, RGB, without metadata, first frame only.
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An input image that has been read, and the key that it has in the store: ``inputs/<sha256>.png``."""
 
-    The same pixels give the same bytes. The size is read from the header before a pixel is decoded.
-
-    :raises InvalidInput: no PNG, JPEG or WebP, too many pixels, or broken.
-    """
-    from PIL import Image, ImageOps  # only those who send an image pay for the import
-
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            width, height = picture.size
-            if width * height > max_pixels:
-                raise InvalidInput(
-                    f"the image has {width}×{height} pixels; at most {max_pixels} are taken", param="image"
-                )
-            picture.load()
-            plain = _on_white(ImageOps.exif_transpose(picture))
-            # Metadata travels in `info`; a new picture has none.
-            bare = Image.frombytes("RGB", plain.size, plain.tobytes())
-    except InvalidInput:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InvalidInput(f"the image has too many pixels; at most {max_pixels} are taken", param="image") from error
-    except Exception as error:
-        # Decoders raise many kinds (OSError, SyntaxError, struct.error, ValueError …) for broken files.
-        raise InvalidInput("the image cannot be read; send a whole PNG, JPEG or WebP file", param="image") from error
-    out = io.BytesIO()
-    bare.save(out, "PNG", compress_level=1)
-    return out.getvalue()
-
-
-def _on_white(picture: Image.Image) -> Image.Image:
-    """RGB; what was transparent becomes white."""
-    from PIL import Image
-
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        with_alpha = picture.convert("RGBA")
-        ground = Image.new("RGBA", with_alpha.size, "white")
-        return Image.alpha_composite(ground, with_alpha).convert("RGB")
-    return picture.convert("RGB")
+    png: bytes = field(repr=False)
+    key: str
 
 
 def decode_base64(text: str) -> bytes:
@@ -111,10 +72,19 @@ class Inputs:
         except ResultNotFound:
             raise InvalidInput("the result of image.job is gone: results live 24 hours", param="image.job") from None
 
-    async def keep(self, data: bytes) -> str:
-        """Normalise and store; returns the key ``inputs/<sha256>.png``. Storing again prolongs the input's life."""
+    async def read(self, data: bytes) -> Picture:
+        """Normalise ``data``; nothing is stored.
+
+        :raises InvalidInput: see :func:`modelpool_api.normalising.normalise`.
+        """
         async with self._decoders:
-            png = await asyncio.to_thread(normalise, data, self._max_pixels)
-        key = f"inputs/{hashlib.sha256(png).hexdigest()}.png"
-        await self._store.put(key, png)
-        return key
+            return await asyncio.to_thread(_read, data, self._max_pixels)
+
+    async def keep(self, picture: Picture) -> None:
+        """Store a picture. Storing it again prolongs its life."""
+        await self._store.put(picture.key, picture.png)
+
+
+def _read(data: bytes, max_pixels: int) -> Picture:
+    png = normalise(data, max_pixels)
+    return Picture(png, f"inputs/{hashlib.sha256(png).hexdigest()}.png")

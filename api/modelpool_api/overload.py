@@ -17,6 +17,8 @@ from modelpool.queue.port import ModelDepth
 from modelpool_api.estimate import Capacity
 
 LONGEST_RETRY = 120.0
+SHORTEST_SPREAD = 10.0
+"""Those who were refused together come back over this long at least."""
 
 
 def work_in_front(depth: ModelDepth | None, lane: Lane) -> float:
@@ -59,5 +61,9 @@ class Full:
     limit: float
 
     def retry_after(self, chance: float) -> int:
-        """Whole seconds until it is worth coming back; ``chance`` (0 to 1) spreads those who were refused together."""
-        return math.ceil(min(LONGEST_RETRY, max(1.0, self.wait - self.limit) * (1 + chance)))
+        """Whole seconds until it is worth coming back; ``chance`` (0 to 1) spreads those who were refused together.
+
+        Evenly over as long again as the lane is too full by, however full it is.
+        """
+        first = min(LONGEST_RETRY / 2, max(1.0, self.wait - self.limit))
+        return math.ceil(first + max(first, SHORTEST_SPREAD) * chance)

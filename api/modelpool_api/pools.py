@@ -22,6 +22,7 @@ from modelpool.queue.port import ModelDepth, Queue
 from modelpool.queue.redis import RedisQueue
 from modelpool.resources.pool import PoolRef
 from modelpool.tasks import end
+from modelpool_api.entered import Entered
 from modelpool_api.estimate import Capacity, Pace, capacity, pace_of
 from modelpool_api.overload import predicted_wait, work_in_front
 from modelpool_api.repeating import repeat
@@ -43,41 +44,6 @@ class Snapshot:
     at: int
     capacities: dict[str, Capacity] = field(default_factory=dict, init=False, compare=False)
     """By model, as far as somebody has asked."""
-
-
-class Entered:
-    """Expected GPU-seconds by model that go before others; kept as sums, because every request asks for them."""
-
-    def __init__(self) -> None:
-        self._jobs: dict[str, tuple[str, bool, float]] = {}
-        self._paid: dict[str, float] = {}
-        self._all: dict[str, float] = {}
-
-    def add(self, job: str, model: str, lane: Lane, work: float) -> None:
-        """Count a job."""
-        self._jobs[job] = (model, lane is Lane.PAID, work)
-        self._change(model, lane is Lane.PAID, work)
-
-    def remove(self, job: str) -> None:
-        """Count it no more, if it was counted."""
-        found = self._jobs.pop(job, None)
-        if found is not None:
-            model, paid, work = found
-            self._change(model, paid, -work)
-
-    def clear(self) -> None:
-        """Count nothing any more."""
-        self._jobs.clear()
-        self._paid.clear()
-        self._all.clear()
-
-    def in_front(self, lane: Lane) -> Mapping[str, float]:
-        """What goes before a job of ``lane``, by model: paid work before paid jobs, all before the others."""
-        return self._paid if lane is Lane.PAID else self._all
-
-    def _change(self, model: str, paid: bool, work: float) -> None:
-        for sums in (self._all, self._paid) if paid else (self._all,):
-            sums[model] = sums.get(model, 0.0) + work
 
 
 @dataclass(slots=True)
@@ -235,13 +201,14 @@ class Pools:
             if catalog is None:
                 continue
             heartbeats = await board.heartbeats([slot.slot for slot in catalog.slots])
+            seen = pool.entered.in_line() if pool is not None else frozenset()
             queue: Queue = pool.queue if pool is not None else RedisQueue(board.pool, client)
             snapshot = Snapshot(catalog, heartbeats, await queue.depths(), self._now_ms())
             if pool is None:
                 self._add(Pool(board.pool, board, queue, self._waiting(short_id, queue), snapshot), short_id)
             else:
                 pool.snapshot = snapshot
-                pool.entered.clear()
+                pool.entered.forget(seen)
             if self.on_refresh is not None:
                 self.on_refresh(self._by_short_id[short_id])
 

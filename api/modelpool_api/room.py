@@ -9,10 +9,12 @@ from modelpool.jobs import Lane
 from modelpool.queue.connection import unavailable
 from modelpool.queue.witness import need_not_be_made, witness_key
 from modelpool_api.context import Context
-from modelpool_api.counting import count
+from modelpool_api.counting import count, refusals
 from modelpool_api.drafts import Asked, Draft
 from modelpool_api.identity.subject import Subject
 from modelpool_api.overload import Full
+from modelpool_api.quota.ceilings import allowance
+from modelpool_api.quota.refusals import offer
 from modelpool_api.seeds import ring_seed
 
 
@@ -51,11 +53,25 @@ async def needs_no_room(context: Context, subject: Subject, asked: Asked, draft:
     return await need_not_be_made(client, draft.pool.ref, request.digest(version))
 
 
-async def turn_away(context: Context, lane: Lane, draft: Draft, full: Full) -> NoReturn:
-    """Say when to come back. Nothing is charged, and it counts as demand."""
-    name = draft.model.name
-    count(context, draft.pool, name, lane, "shed")
-    await draft.pool.queue.shed(name)
+async def turn_away(context: Context, subject: Subject, draft: Draft, full: Full, *, paced: bool = True) -> NoReturn:
+    """Say when to come back. Nothing is charged, and it counts as demand as far as it would have been paid for.
+
+    ``paced``: the burst rule is still to be asked.
+
+    :raises Overloaded: always, but for those who would not have come in either:
+    :raises LimitReached: today's allowance, or the burst rule.
+    """
+    pool, name = draft.pool, draft.model.name
+    with refusals(context, subject.lane):
+        is_demand = await context.ledger.shed(
+            draft.price,
+            lambda today: allowance(subject, today, context.policy),
+            paced=paced,
+            offer=offer(subject.plan, context.policy.accounts),
+        )
+    count(context, pool, name, subject.lane, "shed" if is_demand else "refused")
+    if is_demand:
+        await pool.queue.shed(name)
     seconds = full.retry_after(context.draw_seed() % 1000 / 1000)
     raise Overloaded(
         f"{name} is busy: a job would wait about {full.wait:.0f} s, and at most {full.limit:g} s are asked of you. "

@@ -21,8 +21,10 @@ from modelpool_api import background
 from modelpool_api.identity.ring import SecretRing
 from support.fake_worker import FakeWorker
 from support.queues import Clock
+from support.running_api import POOL
 from support.solving import HEADER, ask_solving, solve
-from support.visitors import SECRET, Door, Visitor
+from support.visitors import ADMIN, SECRET, Door, Visitor
+from support.waiting import wait_until
 
 HOME = "203.0.113.9"
 PROXY = "10.0.0.1"
@@ -45,6 +47,10 @@ class Stage:
     def challenge_secret(self) -> bytes:
         """What a case would not know, but for a challenge that we did sign, long ago."""
         return SecretRing.parse(SECRET).derived("challenge")[0]
+
+    def worker(self) -> FakeWorker:
+        """A worker for the pictures of the table."""
+        return FakeWorker(self.queue, self.door.context.store, (MODEL["model"],))
 
     def somebody(self, address: str = HOME, **parts: object) -> Visitor:
         """Somebody without cookie or fingerprint who keeps no cookies."""
@@ -212,13 +218,48 @@ async def account_after(stage: Stage) -> int:
     return taken + await units(visitor, 15)
 
 
-@attack("an account first, then the same browser without it", 100, "what the account used counts for its browser")
+@attack(
+    "an account first, then the same browser without it", 100, "the account took over the day's units of its browser"
+)
 async def account_before(stage: Stage) -> int:
     visitor = await stage.browser()
     visitor.key = await _account(visitor)
     taken = await units(visitor, 15)
     visitor.key = None
     return taken + await units(visitor, 8)
+
+
+@attack(
+    "an account used by a program without cookie and fingerprint, then the browser that made it",
+    100,
+    "the same: nothing was left to the browser",
+)
+async def account_hidden(stage: Stage) -> int:
+    browser = await stage.browser()
+    program = stage.somebody("198.51.100.1", key=await _account(browser))
+    return await units(program, 15) + await units(browser, 8)
+
+
+@attack(
+    "the same on the next day",
+    150,
+    "two allowances: as much as with the account and a fresh identity",
+)
+async def account_hidden_tomorrow(stage: Stage) -> int:
+    browser = await stage.browser()
+    program = stage.somebody("198.51.100.1", key=await _account(browser))
+    stage.clock.pass_seconds(86_400)
+    return await units(program, 15) + await units(browser, 8)
+
+
+@attack(
+    "an account made without cookie and fingerprint, and its network's guest units beside it",
+    150,
+    "guest units are the network's, and whoever comes first has them",
+)
+async def account_of_a_guest(stage: Stage) -> int:
+    guest = stage.somebody()
+    return await units(stage.somebody("198.51.100.1", key=await _account(guest)), 15) + await units(guest, 8)
 
 
 @attack(
@@ -261,7 +302,7 @@ async def repeated_at_once(stage: Stage) -> int:
 @attack("cancelled while running to get the units back", 50, "a job that has begun is not refunded")
 async def cancelled_running(stage: Stage) -> int:
     visitor = await stage.browser()
-    worker = FakeWorker(stage.queue, stage.door.context.store, ("poster",))
+    worker = stage.worker()
     begun = 0
     for _ in range(10):
         answer = await visitor.ask(**MODEL)
@@ -281,6 +322,60 @@ async def cancelled_waiting(stage: Stage) -> int:
         await visitor.call("DELETE", answer.json()["links"]["self"])
         await background.give_back(stage.door.context)
     return await units(visitor, 10)
+
+
+# --- a full lane ----------------------------------------------------------------------------------------------------
+
+FULL = "overload: {anonymous: 0.0001}"
+"""A single job fills the lane."""
+
+
+async def _fill(stage: Stage) -> str:
+    """Fill the lane of the anonymous; returns the job that does."""
+    answer = await stage.somebody("192.0.2.1", key=await _paid_key(stage)).ask(**MODEL)
+    assert answer.status_code == 202
+    return str(answer.json()["links"]["self"])
+
+
+async def _paid_key(stage: Stage) -> str:
+    admin = {"Authorization": f"Bearer {ADMIN}"}
+    answer = await stage.door.call("POST", "/v1/admin/keys", json={"name": "paid", "plan": "paid"}, headers=admin)
+    return str(answer.json()["key"])
+
+
+async def _demand(stage: Stage) -> int:
+    """How many requests count as demand."""
+    pattern = POOL.key("demand", "*")
+    minutes = [await stage.queue.client.hgetall(key) async for key in stage.queue.client.scan_iter(pattern)]
+    return sum(int(counts[MODEL["model"]]) for counts in minutes)
+
+
+@attack(
+    "asked on and on while there is no room, to look like a crowd: units that count as demand",
+    50,
+    "what is turned away counts as far as the units last that would have been paid",
+    FULL,
+)
+async def demand_made_up(stage: Stage) -> int:
+    visitor = await stage.browser()
+    await _fill(stage)
+    before = await _demand(stage)
+    assert {(await visitor.ask(**MODEL)).status_code for _ in range(30)} == {503}
+    return PRICE * (await _demand(stage) - before)
+
+
+@attack(
+    "the same with fresh identities",
+    250,
+    "the network's ceiling",
+    FULL,
+)
+async def demand_made_up_by_many(stage: Stage) -> int:
+    crowd = [await stage.browser() for _ in range(40)]
+    await _fill(stage)
+    before = await _demand(stage)
+    assert {(await visitor.ask(**MODEL)).status_code for visitor in crowd} == {503}
+    return PRICE * (await _demand(stage) - before)
 
 
 # --- time, replicas, secrets -----------------------------------------------------------------------------------------
@@ -433,6 +528,25 @@ async def in_haste(stage: Stage) -> int:
 @honest("a privacy browser: no cookies, no fingerprint", 50, "shared with others like it in the same network")
 async def privacy_browser(stage: Stage) -> int:
     return await units(stage.somebody(), 8)
+
+
+@honest("a browser that was turned away thirty times while there was no room", 50, "nothing was charged", FULL)
+async def turned_away(stage: Stage) -> int:
+    visitor = await stage.browser()
+    job = await _fill(stage)
+    assert {(await visitor.ask(**MODEL)).status_code for _ in range(30)} == {503}
+    assert (await stage.door.call("DELETE", job)).status_code == 200
+
+    async def let_in() -> bool:
+        return (await visitor.ask(**MODEL)).status_code == 202
+
+    taken = 0
+    while await visitor.remaining():
+        # Its own job fills the lane, too.
+        await wait_until(let_in)
+        taken += PRICE
+        await stage.worker().finish(await stage.worker().claim())
+    return taken
 
 
 @honest("five people in an office behind one address", 250, "50 each")

@@ -12,7 +12,7 @@ from modelpool_api.accounts.store import new_id, record_key
 from modelpool_api.challenges import WHY_NOT, Verdict
 from modelpool_api.context import Context
 from modelpool_api.identity.subject import Subject
-from modelpool_api.quota.ceilings import Allowance, account_counter, new_account, own_anonymous
+from modelpool_api.quota.ceilings import Allowance, account_counter, new_account, taken_over
 from modelpool_api.quota.ledger import Charge
 
 
@@ -40,7 +40,7 @@ class ChallengeRequired(Forbidden):
 
 
 async def open_account(context: Context, subject: Subject, solution: str | None = None) -> Opened:
-    """Make an account for whoever asks. What they have used today without one counts as used.
+    """Make an account for whoever asks. What they have used today without one counts as used, and it takes over the rest.
 
     :raises Forbidden: accounts are switched off.
     :raises ChallengeRequired: they cost a proof of work, and ``solution`` is none.
@@ -63,9 +63,8 @@ async def open_account(context: Context, subject: Subject, solution: str | None 
             new_account(signals, today, rules), burst, f"new:{today.name('network', signals.origin.prefix)}"
         ),
     )
-    used = await context.ledger.used(lambda today: own_anonymous(signals, today, context.policy.anonymous))
-    carried = max(used, default=0)
-    await context.ledger.carry(reserved.day, account_counter(f"account:{id}"), carried)
+    theirs = taken_over(signals, reserved.day, context.policy.anonymous)
+    carried = await context.ledger.carry(reserved.day, account_counter(f"account:{id}"), theirs)
     record, key = await context.keys.create("account", "", rules.plan, id=id)
     return Opened(record, key, carried)
 

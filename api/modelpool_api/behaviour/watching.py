@@ -9,7 +9,7 @@ from modelpool_api.challenges import WHY_NOT, Verdict
 from modelpool_api.context import Context
 from modelpool_api.drafts import Asked, Draft
 from modelpool_api.identity.subject import Subject
-from modelpool_api.quota.refusals import OFFER
+from modelpool_api.quota.refusals import offer
 from modelpool_api.room import is_in_already
 
 
@@ -36,11 +36,11 @@ async def _answer(context: Context, subject: Subject, asked: Asked, pattern: Pat
 
     :raises LooksUnusual: with a new challenge, where those are given.
     """
-    offer = OFFER if context.policy.accounts.enabled else ""
+    offered = offer(subject.plan, context.policy.accounts)
     if context.policy.behaviour.answer == "refuse":
-        raise LooksUnusual(pattern, offer)
+        raise LooksUnusual(pattern, offered)
     verdict = await context.challenges.check(asked.solution, subject) if asked.solution is not None else None
     if verdict is Verdict.SOLVED:
         return
     challenge = await context.challenges.issue(subject)
-    raise LooksUnusual(pattern, offer, challenge=challenge, why_not=WHY_NOT[verdict] if verdict is not None else None)
+    raise LooksUnusual(pattern, offered, challenge=challenge, why_not=WHY_NOT[verdict] if verdict is not None else None)

@@ -5,7 +5,7 @@ Names of counters are derived with the day's key: from Redis nobody learns an ad
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelpool_api.identity.ring import DayKey
 from modelpool_api.identity.signals import Signals
@@ -94,6 +94,12 @@ def own_anonymous(signals: Signals, today: DayKey, limits: AnonymousCeilings) ->
         counter = f"g:{today.name('guest', signals.origin.prefix)}"
         found.append(Ceiling("guest", counter, limits.prefix_without_signals))
     return tuple(found)
+
+
+def taken_over(signals: Signals, today: DayKey, limits: AnonymousCeilings) -> tuple[Ceiling, ...]:
+    """What somebody's new account begins with and takes over; without a limit what they share with others."""
+    found = own_anonymous(signals, today, limits)
+    return tuple(replace(ceiling, limit=None) if ceiling.name == "guest" else ceiling for ceiling in found)
 
 
 def account_counter(subject: str) -> str:

@@ -11,6 +11,7 @@ from modelpool.queue.connection import unavailable
 from modelpool_api.door_scripts import PREFIX, DoorScripts
 from modelpool_api.identity.days import Days
 from modelpool_api.identity.ring import DayKey
+from modelpool_api.policy import Burst
 from modelpool_api.quota import scripts
 from modelpool_api.quota.balance import Balance, tightest
 from modelpool_api.quota.ceilings import Allowance, Ceiling
@@ -83,8 +84,7 @@ class Ledger:
                 charge.fingerprint,
                 ring(today) if ring is not None else "",
                 found.burst_counter,
-                format(1000 / found.burst.per_second, ".17g"),
-                found.burst.burst,
+                *_pace(found.burst),
                 *_flat(found.ceilings),
             )
             match answer:
@@ -99,11 +99,34 @@ class Ledger:
                         "This Idempotency-Key was used with another request: send a new key with a new request.",
                         param="Idempotency-Key",
                     )
-                case ["fast", _, wait]:
-                    raise TooFast(int(wait), found.burst.per_second, found.burst.burst)
-                case ["over", now, index, *used]:
-                    ceiling = found.ceilings[int(index)]
-                    raise AllowanceUsedUp(tightest([ceiling], [int(used[index])], now), charge.price, offer=offer)
+                case _:
+                    raise _refusal(answer, found, charge.price, offer)
+        raise QueueUnavailable("Redis's clock jumps from day to day. Try again in a moment.", retry_after=2)
+
+    async def shed(
+        self, price: int, allowance: Callable[[DayKey], Allowance], *, paced: bool = True, offer: str = ""
+    ) -> bool:
+        """Somebody is turned away who might have come in; takes nothing. Whether it counts as demand.
+
+        It does as long as all that they were turned away from today would have been paid for: nobody counts for more
+        than they might have taken. Without ``paced`` the burst rule is left out, because it was asked before.
+
+        :raises AllowanceUsedUp: as :meth:`reserve`.
+        :raises TooFast: as :meth:`reserve`.
+        :raises QueueUnavailable: Redis is away.
+        """
+        today = await self.days.today()
+        for _ in range(_DAYS_TRIED):
+            found = allowance(today)
+            counter = found.burst_counter if paced else ""
+            answer = await self._run("shed", today.day, price, counter, *_pace(found.burst), *_flat(found.ceilings))
+            match answer:
+                case ["day", _]:
+                    today = await self.days.ask()
+                case ["ok", _, demand]:
+                    return bool(demand)
+                case _:
+                    raise _refusal(answer, found, price, offer)
         raise QueueUnavailable("Redis's clock jumps from day to day. Try again in a moment.", retry_after=2)
 
     async def extend(self, charge: str) -> bool:
@@ -118,26 +141,12 @@ class Ledger:
 
         :raises QueueUnavailable: Redis is away.
         """
-        found, used, now = await self._used(lambda today: allowance(today).ceilings)
-        return tightest(found, used, now)
-
-    async def used(self, ceilings: Callable[[DayKey], tuple[Ceiling, ...]]) -> tuple[int, ...]:
-        """Units used today under each of the ceilings.
-
-        :raises QueueUnavailable: Redis is away.
-        """
-        _, used, _ = await self._used(ceilings)
-        return tuple(used)
-
-    async def _used(
-        self, ceilings: Callable[[DayKey], tuple[Ceiling, ...]]
-    ) -> tuple[tuple[Ceiling, ...], list[int], int]:
         today = await self.days.today()
         for _ in range(_DAYS_TRIED):
-            found = ceilings(today)
+            found = allowance(today).ceilings
             answer = await self._run("look", today.day, *(ceiling.counter for ceiling in found))
             if answer[0] == "ok":
-                return found, [int(count) for count in answer[2:]], int(answer[1])
+                return tightest(found, [int(count) for count in answer[2:]], int(answer[1]))
             today = await self.days.ask()
         raise QueueUnavailable("Redis's clock jumps from day to day. Try again in a moment.", retry_after=2)
 
@@ -185,9 +194,26 @@ class Ledger:
             if read < scripts.CHUNK:
                 return refunded
 
-    async def carry(self, today: DayKey, counter: str, units: int) -> None:
-        """Let a new counter begin with what its owner has used elsewhere today."""
-        await self._run("carry", today.day, counter, units)
+    async def carry(self, today: DayKey, counter: str, ceilings: tuple[Ceiling, ...]) -> int:
+        """Let an account's counter begin with the most that was used under ``ceilings`` today; returns how much that is.
+
+        What is left under those with a limit goes over to the account: they are used up.
+        """
+        return int(await self._run("carry", today.day, counter, *_flat(ceilings)))
+
+
+def _refusal(answer: list[Any], found: Allowance, price: int, offer: str) -> AllowanceUsedUp | TooFast:
+    """What a script said no with."""
+    if answer[0] == "fast":
+        return TooFast(int(answer[2]), found.burst.per_second, found.burst.burst)
+    _, now, index, *used = answer
+    ceiling = found.ceilings[int(index)]
+    return AllowanceUsedUp(tightest([ceiling], [int(used[int(index)])], now), price, offer=offer)
+
+
+def _pace(burst: Burst) -> tuple[str, int]:
+    """Milliseconds a request, and how many at one moment."""
+    return format(1000 / burst.per_second, ".17g"), burst.burst
 
 
 def _flat(ceilings: tuple[Ceiling, ...]) -> list[str | int]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from modelpool.errors import QuotaExceeded, TooManyRequests
+from modelpool_api.policy import Accounts
 from modelpool_api.quota.balance import Balance
 
-OFFER = " A free account has an allowance of its own: POST /v1/accounts."
+_OFFER = " A free account has an allowance of its own: POST /v1/accounts."
 _WHOSE = {
     "visitor": "your allowance of {limit} units for today",
     "device": "the allowance of {limit} units a day of this browser in its network",
@@ -19,6 +20,11 @@ _WHOSE = {
     "accounts-network": "the number of accounts that may be made a day in your network ({limit})",
     "accounts-site": "the number of accounts that may be made a day in your provider's network ({limit})",
 }
+
+
+def offer(plan: str | None, accounts: Accounts) -> str:
+    """A sentence for those who have no plan, where accounts are given out."""
+    return _OFFER if plan is None and accounts.enabled else ""
 
 
 class AllowanceUsedUp(QuotaExceeded):

@@ -27,7 +27,8 @@ router = APIRouter(tags=["quota"])
     openapi_extra={"parameters": [FINGERPRINT_PARAMETER, SOLUTION_PARAMETER]},
 )
 async def create(request: Request, context: Process, subject: Asker) -> Response:
-    """An account with an allowance of its own. The key is shown once; what was used today without it counts as used."""
+    """An account with an allowance of its own. The key is shown once. It takes over today's allowance of who asks, and what was used of
+    that."""
     opened = await open_account(context, subject, request.headers.get(SOLUTION_HEADER))
     plan = context.policy.plans[opened.record.plan]
     view = AccountView(

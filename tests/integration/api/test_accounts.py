@@ -73,12 +73,28 @@ class TestAccounts:
         assert account["remaining"] == 4
         assert await Visitor(door, key=account["key"]).admitted(10) == 4
 
-    async def test_what_an_account_uses_counts_for_its_browser_without_it(self, door: Door) -> None:
+    async def test_it_takes_over_the_rest_of_what_its_browser_had_today(self, door: Door) -> None:
+        visitor = await browser(door)
+        await visitor.admitted(2)
+        key = (await visitor.call("POST", "/v1/accounts")).json()["key"]
+        assert await visitor.remaining() == 0
+        # Whatever the account is used with: a program need not send its browser's cookie.
+        assert await Visitor(door, "198.51.100.1", key=key).admitted(10) == 8
+        assert await visitor.admitted(3) == 0
+
+    async def test_what_it_uses_the_day_after_counts_for_its_browser_without_it(self, door: Door, clock: Clock) -> None:
         visitor = await browser(door)
         visitor.key = (await visitor.call("POST", "/v1/accounts")).json()["key"]
+        clock.pass_seconds(86_400)
         await visitor.admitted(5)
         visitor.key = None
         assert await visitor.remaining() == 1
+
+    async def test_what_others_in_the_network_share_stays_theirs(self, door: Door) -> None:
+        first, other = Visitor(door, keeps_cookies=False), Visitor(door, keeps_cookies=False)
+        await first.admitted(2)
+        assert (await first.call("POST", "/v1/accounts")).json()["remaining"] == 8
+        assert await other.admitted(6) == 4
 
     async def test_one_a_day_for_each_and_a_new_one_tomorrow(self, door: Door, clock: Clock) -> None:
         visitor = await browser(door)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 
 import httpx
 import pytest
 
+from modelpool_api.inputs import Picture
 from support.pictures import picture
 from support.running_api import PAID_KEY, Api
 
@@ -69,6 +71,25 @@ async def test_the_same_file_in_another_form_is_the_same_request(api: Api) -> No
     answers = [await api.http.post("/v1/jobs", data=fields, files=form(), headers=headers) for _ in range(2)]
     assert answers[0].status_code == 202, answers[0].text
     assert answers[0].json()["id"] == answers[1].json()["id"]
+
+
+async def test_an_image_that_came_before_under_its_key_is_not_read_again(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, images = api.context.inputs.read, []
+
+    async def counted(data: bytes) -> Picture:
+        images.append(len(data))
+        return await read(data)
+
+    monkeypatch.setattr(api.context.inputs, "read", counted)
+    body: dict[str, object] = {"model": "clips", "image": {"base64": base64.b64encode(picture()).decode()}}
+    jobs = {(await send(api, "k1", body)).json()["id"] for _ in range(5)}
+    assert len(jobs) == len(images) == 1
+    (job,) = jobs
+    await api.worker.finish(await api.worker.claim())
+    assert (await send(api, "k1", body)).json()["id"] == job
+    assert len(images) == 1
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "with\ttab"])

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from modelpool_api.door_scripts import PREFIX
+from modelpool_api.inputs import Picture
 from support.pictures import picture
 from support.running_api import Api
 
@@ -142,11 +143,10 @@ async def test_an_image_that_takes_longer_to_read_than_its_units_are_kept_is_ref
 ) -> None:
     keep = api.context.inputs.keep
 
-    async def keep_slowly(data: bytes) -> str:
-        kept = await keep(data)
+    async def keep_slowly(read: Picture) -> None:
+        await keep(read)
         for charge in await api.redis.zrange(f"{PREFIX}:pending", 0, -1):
             assert await api.context.ledger.release(str(charge))  # as if a minute had passed
-        return kept
 
     monkeypatch.setattr(api.context.inputs, "keep", keep_slowly)
     answer = await api.http.post("/v1/jobs", json={"model": "shapes", "image": {"base64": TINY}})

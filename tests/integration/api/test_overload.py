@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,62 @@ async def test_the_refusal_says_when_to_come_back_charges_nothing_and_counts_as_
     assert shed in metrics
 
 
+class TestWhoIsTurnedAway:
+    """A refusal costs nobody anything, and still nobody gets it for less than a job."""
+
+    @staticmethod
+    async def door(stack: AsyncExitStack, redis_url: str, folder: Path, anonymous: str) -> Door:
+        """With these limits for the anonymous, and a lane that one job fills."""
+        document = f"{{profile: local, anonymous: {anonymous}, overload: {{anonymous: 0.0001}}}}"
+        await stack.enter_async_context(published(redis_url))
+        door = await stack.enter_async_context(open_door(door_settings(redis_url, folder, document)))
+        assert (await (await keyed(door, "paid")).ask()).status_code == 202
+        return door
+
+    async def test_keeps_the_pace(self, redis_url_any: str, tmp_path: Path) -> None:
+        async with AsyncExitStack() as stack:
+            slowly = "{burst: {perSecond: 0.001, burst: 5}}"
+            door = await self.door(stack, redis_url_any, tmp_path, slowly)
+            statuses = [(await Visitor(door).ask()).status_code for _ in range(12)]
+        assert statuses == [503] * 5 + [429] * 7
+
+    async def test_keeps_the_pace_with_an_image_too_and_it_is_not_kept(
+        self, redis_url_any: str, tmp_path: Path
+    ) -> None:
+        async with AsyncExitStack() as stack:
+            slowly = "{burst: {perSecond: 0.001, burst: 5}}"
+            door = await self.door(stack, redis_url_any, tmp_path, slowly)
+            image = {"base64": base64.b64encode(picture()).decode()}
+            statuses = [(await Visitor(door).ask(image=image)).status_code for _ in range(12)]
+            kept = [found async for found in door.context.store.list("inputs")]
+        assert statuses == [503] * 5 + [429] * 7
+        assert kept == []
+
+    async def test_counts_as_demand_for_no_more_than_their_units(
+        self, redis_url_any: str, tmp_path: Path, client: Redis
+    ) -> None:
+        async with AsyncExitStack() as stack:
+            door = await self.door(stack, redis_url_any, tmp_path, "{cookie: 7, prefixWithoutSignals: 7}")
+            visitor = Visitor(door)
+            statuses = {(await visitor.ask()).status_code for _ in range(30)}
+            assert statuses == {503}
+            metrics = (await door.call("GET", "/metrics")).text
+            left = await visitor.remaining()
+        minutes = [await client.hgetall(key) async for key in client.scan_iter(POOL.key("demand", "*"))]
+        assert sum(int(counts["shapes"]) for counts in minutes) == 1 + 7
+        assert 'lane="anonymous",model="shapes",outcome="shed",pool="default/studio"} 7.0' in metrics
+        assert 'lane="anonymous",model="shapes",outcome="refused",pool="default/studio"} 23.0' in metrics
+        assert left == 7
+
+    async def test_hears_that_the_units_are_used_up_where_they_are(self, redis_url_any: str, tmp_path: Path) -> None:
+        async with AsyncExitStack() as stack:
+            door = await self.door(stack, redis_url_any, tmp_path, "{cookie: 0, prefixWithoutSignals: 0}")
+            answer = await Visitor(door).ask()
+        assert answer.status_code == 429
+        assert answer.json()["error"]["code"] == "quota_exceeded"
+        assert "POST /v1/accounts" in answer.json()["detail"]
+
+
 async def test_a_request_that_is_in_already_is_answered_with_its_job(door: Door) -> None:
     visitor = Visitor(door)
     headers = {"Idempotency-Key": "mine"}
@@ -127,10 +184,11 @@ class TestWhatNeedsNoRoom:
 
     @staticmethod
     async def make(door: Door, client: Redis, visitor: Visitor, **fields: object) -> None:
-        """Have a picture made."""
+        """Have a picture made, and wait until the process has learned how long that takes."""
         assert (await visitor.ask(**fields)).status_code == 202
         worker = FakeWorker(RedisQueue(POOL, client), door.context.store, ("shapes",))
         await worker.finish(await worker.claim())
+        await wait_until(lambda: door.context.pools.all()[0].paces)
 
     @pytest.mark.parametrize("fields", [{"seed": 7}, {}], ids=["seed", "ring"])
     async def test_a_picture_that_was_made_is_answered(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +56,15 @@ def test_only_paid_jobs_are_in_front_of_a_paid_one() -> None:
 @given(st.floats(0, 1e6), st.floats(0.1, 1e5), st.floats(0, 1, exclude_max=True))
 def test_who_is_refused_comes_back_between_a_second_and_two_minutes(wait: float, limit: float, chance: float) -> None:
     assert 1 <= Full(wait, limit).retry_after(chance) <= LONGEST_RETRY
+
+
+@pytest.mark.parametrize("wait", [60.1, 65, 75, 100, 240, 100_000])
+def test_whatever_the_wait_a_crowd_that_was_refused_comes_back_evenly_spread(wait: float) -> None:
+    crowd = 10_000
+    returning = Counter(Full(wait, 60).retry_after(number / crowd) for number in range(crowd))
+    assert max(returning.values()) <= crowd / 10
+    assert max(returning) - min(returning) >= 10
+    assert max(returning) <= LONGEST_RETRY
 
 
 @pytest.mark.parametrize(("chance", "seconds"), [(0, 10), (0.5, 15), (1, 20)])

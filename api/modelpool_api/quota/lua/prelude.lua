@@ -4,6 +4,7 @@
 --   pending               zset: charges whose job has not been seen yet, by the time of the reservation
 --   repeat:<key>          the charge of an Idempotency-Key
 --   rate:<counter>        when the next request would be on time (generic cell rate algorithm)
+--   shed:<day>:<counter>  units of requests that were turned away and counted as demand
 --   ring:<day>:<name>     how often one subject has asked for the same without a seed
 --   settled:<stream>      how far a pool's stream of refunds has been read
 -- States of a charge: reserved, kept (its job has been seen), returned (no job came), refunded (its job ended unhappily).
@@ -20,6 +21,19 @@ end
 -- How long a counter of a day that lasts for another `rest` ms is kept.
 local function life(counter, rest)
   return rest + (counter:sub(1, #ACCOUNT_PREFIX) == ACCOUNT_PREFIX and USAGE_MS or KEEP_MS)
+end
+
+-- The generic cell rate algorithm, one request each `interval` ms and `burst` at one moment. Returns when the one after
+-- this would be on time, or nil and how many ms this one is early.
+local function paced(rate, interval, burst)
+  local next_at = math.max(tonumber(call('GET', rate) or 0), now)
+  local early = next_at - (burst - 1) * interval - now
+  if early > 0 then return nil, math.ceil(early) end
+  return next_at + interval
+end
+
+local function keep_pace(rate, next_at)
+  call('SET', rate, string.format('%.17g', next_at), 'PX', math.ceil(next_at - now) + 1000)
 end
 
 -- Give a charge's units back into the day that they were taken from; once.

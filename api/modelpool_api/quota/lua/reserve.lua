@@ -18,6 +18,7 @@ if #counters > 0 then
   end
 end
 
+rate = rate ~= '' and key('rate', rate)
 local nth = ring ~= '' and key('ring', day, ring)
 if again ~= '' then
   again = key('repeat', again)
@@ -25,7 +26,13 @@ if again ~= '' then
   if before then
     -- What another request has paid for is not this one's.
     if (call('HGET', key('charge', before), 'body') or body) ~= body then return {'conflict', now} end
-    -- The same request again. While its job has not been seen it may still be on its way: wait for it anew.
+    -- The same request again. It costs no units, but work. (When it is ours, our own reply was lost.)
+    if rate and before ~= charge then
+      local next_at, early = paced(rate, interval, burst)
+      if not next_at then return {'fast', now, early} end
+      keep_pace(rate, next_at)
+    end
+    -- While its job has not been seen it may still be on its way: wait for it anew.
     if call('ZSCORE', key('pending'), before) then
       call('ZADD', key('pending'), now, before)
       call('HSET', key('charge', before), 'shared', 1)
@@ -44,12 +51,10 @@ if call('EXISTS', record) == 1 then -- our own reply was lost
 end
 
 -- First what comes too fast, then what is too much: a refusal changes nothing.
-local next_at
-if rate ~= '' then
-  rate = key('rate', rate)
-  next_at = math.max(tonumber(call('GET', rate) or 0), now)
-  local early = next_at - (burst - 1) * interval
-  if early > now then return {'fast', now, math.ceil(early - now)} end
+local next_at, early
+if rate then
+  next_at, early = paced(rate, interval, burst)
+  if not next_at then return {'fast', now, early} end
 end
 local tightest, left
 for i = 1, #counters do
@@ -63,9 +68,7 @@ if tightest then
   return answer
 end
 
-if rate ~= '' then
-  call('SET', rate, string.format('%.17g', next_at + interval), 'PX', math.ceil(next_at + interval - now) + 1000)
-end
+if rate then keep_pace(rate, next_at) end
 for i, counter in ipairs(counters) do
   answer[i + 3] = call('INCRBY', counter, price)
   if answer[i + 3] == price then call('PEXPIRE', counter, life(ARGV[10 + 2 * i], rest)) end

@@ -241,6 +241,82 @@ class TestBurst:
         assert refusal.value.retry_after == 1
         assert await left(ledger, ("visitor", 1000)) == 995
 
+    async def test_what_is_asked_again_under_its_key_costs_no_units_and_keeps_the_pace_all_the_same(
+        self, ledger: Ledger, clock: Clock
+    ) -> None:
+        answers = await asyncio.gather(
+            *(ledger.reserve(charge(5, repeat="key"), SLOWLY) for _ in range(20)), return_exceptions=True
+        )
+        let_in = [answer for answer in answers if not isinstance(answer, BaseException)]
+        assert (len(let_in), len({answer.charge for answer in let_in})) == (5, 1)
+        assert all(isinstance(answer, TooFast) for answer in answers if isinstance(answer, BaseException))
+        clock.pass_seconds(0.5)
+        assert (await ledger.reserve(charge(5, repeat="key"), SLOWLY)).known
+
+    async def test_whose_reply_was_lost_is_never_told_to_be_too_fast(self, ledger: Ledger) -> None:
+        for _ in range(4):
+            await ledger.reserve(charge(), SLOWLY)
+        fifth = charge(repeat="key")
+        for _ in range(3):
+            assert (await ledger.reserve(fifth, SLOWLY)).charge == fifth.id
+
+
+class TestShedding:
+    """Somebody is turned away because there is too much to do."""
+
+    async def test_it_takes_nothing_and_is_demand(self, ledger: Ledger) -> None:
+        assert await ledger.shed(3, VISITOR)
+        assert await left(ledger, ("visitor", 5)) == 5
+
+    async def test_nobody_is_more_demand_than_they_have_units_left(self, ledger: Ledger, clock: Clock) -> None:
+        await ledger.reserve(charge(1), VISITOR)
+        assert [await ledger.shed(2, VISITOR) for _ in range(4)] == [True, True, False, False]
+        # Another of the same network: eight units together, of which one is used and four were demand.
+        assert [await ledger.shed(1, OTHER) for _ in range(4)] == [True, True, True, False]
+        await ledger.reserve(charge(4), VISITOR)
+        clock.pass_seconds(86_400)
+        assert await ledger.shed(5, VISITOR)
+
+    async def test_who_has_no_units_left_is_told_that_instead(self, ledger: Ledger) -> None:
+        await ledger.reserve(charge(4), VISITOR)
+        with pytest.raises(AllowanceUsedUp) as refusal:
+            await ledger.shed(2, VISITOR)
+        assert (refusal.value.balance.ceiling, refusal.value.balance.remaining) == ("visitor", 1)
+
+    async def test_it_keeps_the_pace_unless_that_was_asked_before(self, ledger: Ledger, clock: Clock) -> None:
+        for _ in range(5):
+            await ledger.shed(1, SLOWLY)
+        with pytest.raises(TooFast):
+            await ledger.shed(1, SLOWLY)
+        with pytest.raises(TooFast):
+            await ledger.reserve(charge(), SLOWLY)
+        assert await ledger.shed(1, SLOWLY, paced=False)
+        clock.pass_seconds(0.5)
+        assert await ledger.shed(1, SLOWLY)
+
+    async def test_a_counter_without_a_limit_says_nothing(self, ledger: Ledger) -> None:
+        assert all([await ledger.shed(5, under(("account", 100), ("visitor", None))) for _ in range(20)])
+        assert not await ledger.shed(5, under(("account", 100), ("visitor", None)))
+
+
+class TestTakingOver:
+    """A new account begins with what its owner has used, and has the rest for them."""
+
+    async def test_it_begins_with_the_most_that_was_used_and_leaves_nothing_behind(self, ledger: Ledger) -> None:
+        taken = await ledger.reserve(charge(2), under(("visitor", 5), ("device", 5)))
+        await ledger.reserve(charge(1), under(("device", 5), ("guest", 5)))
+        theirs = under(("visitor", 5), ("device", 5), ("guest", None))(taken.day).ceilings
+        assert await ledger.carry(taken.day, "account", theirs) == 3
+        assert await left(ledger, ("account", 10)) == 7
+        assert await left(ledger, ("visitor", 5)) == await left(ledger, ("device", 5)) == 0
+        assert await left(ledger, ("guest", 5)) == 4
+
+    async def test_a_reply_that_was_lost_changes_nothing(self, ledger: Ledger) -> None:
+        taken = await ledger.reserve(charge(2), VISITOR)
+        answers = [await ledger.carry(taken.day, "account", VISITOR(taken.day).ceilings) for _ in range(2)]
+        assert answers == [2, 2]
+        assert await left(ledger, ("account", 10)) == 8
+
 
 async def test_a_subjects_repeats_are_counted_only_when_they_are_admitted(ledger: Ledger) -> None:
     places = [(await ledger.reserve(charge(), VISITOR, ring=lambda today: "words")).nth for _ in range(5)]
@@ -255,10 +331,11 @@ async def test_every_key_expires(ledger: Ledger, client: Redis) -> None:
     await ledger.reserve(charge(), under(("visitor", 5), burst=Burst(), counter="n:here"))
     await client.xadd(STREAM, {"charge": taken.charge, "price": "2", "day": "20000"})
     await ledger.refund(STREAM)
-    await ledger.carry(taken.day, "fresh", 7)
+    await ledger.carry(taken.day, "fresh", VISITOR(taken.day).ceilings)
+    await ledger.shed(1, under(("visitor", 9), burst=Burst(), counter="n:here"))
     keys = [key async for key in client.scan_iter(f"{PREFIX}:*")]
     kinds = {key.removeprefix(f"{PREFIX}:").partition(":")[0] for key in keys}
-    assert kinds == {"use", "charge", "pending", "repeat", "rate", "ring", "settled", "day"}
+    assert kinds == {"use", "charge", "pending", "repeat", "rate", "ring", "settled", "shed", "day"}
     for key in keys:
         assert 0 < await client.pttl(key) <= 86_400_000 + KEEP_MS, key
 

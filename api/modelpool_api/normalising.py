@@ -1,0 +1,74 @@
+"""An input image as everybody behind the API gets it: RGB, upright, PNG, nothing but pixels. Pure.
+
+What a picture of the cap's size takes beside the bytes that came, at most, is a WebP's: two canvases and a copy in the
+decoder and the decoded picture, each of four bytes a pixel. After that it goes on in bands of rows.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from modelpool.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+_BAND = 128
+"""Rows."""
+
+
+def normalise(data: bytes, max_pixels: int) -> bytes:
+    """The picture in ``data`` as PNG: upright, RGB, without metadata, first frame only.
+
+    The same pixels give the same bytes. The size is read from the header before a pixel is decoded.
+
+    :raises InvalidInput: no PNG, JPEG or WebP, too many pixels, or broken.
+    """
+    from PIL import Image  # only those who send an image pay for the import
+
+    try:
+        plain = _decoded(data, max_pixels)
+    except InvalidInput:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InvalidInput(f"the image has too many pixels; at most {max_pixels} are taken", param="image") from error
+    except Exception as error:
+        # Decoders raise many kinds (OSError, SyntaxError, struct.error, ValueError …) for broken files.
+        raise InvalidInput("the image cannot be read; send a whole PNG, JPEG or WebP file", param="image") from error
+    out = io.BytesIO()
+    plain.save(out, "PNG", compress_level=1)
+    return out.getvalue()
+
+
+def _decoded(data: bytes, max_pixels: int) -> Image.Image:
+    """Upright and RGB. A function of its own: the decoder and what it holds are gone when the encoder begins."""
+    from PIL import ExifTags, Image, ImageOps
+
+    with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+        width, height = picture.size
+        if width * height > max_pixels:
+            raise InvalidInput(f"the image has {width}×{height} pixels; at most {max_pixels} are taken", param="image")
+        picture.load()
+        picture.fp = None  # a WebP keeps a decoded copy there
+        # Metadata travels in `info`; a new picture has none.
+        plain = Image.new("RGB", picture.size)
+        for top in range(0, height, _BAND):
+            plain.paste(_on_white(picture.crop((0, top, width, min(height, top + _BAND)))), (0, top))
+        turned = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    del picture
+    plain.getexif()[ExifTags.Base.Orientation] = turned
+    ImageOps.exif_transpose(plain, in_place=True)
+    return plain
+
+
+def _on_white(picture: Image.Image) -> Image.Image:
+    """RGB; what was transparent becomes white."""
+    from PIL import Image
+
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        with_alpha = picture.convert("RGBA")
+        ground = Image.new("RGBA", with_alpha.size, "white")
+        return Image.alpha_composite(ground, with_alpha).convert("RGB")
+    return picture.convert("RGB")
