@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
 
 from modelpool.errors import NotFound, Unauthenticated
 from modelpool.queue.connection import unavailable
@@ -20,6 +21,12 @@ from modelpool_api.policy import Plan
 KNOWN_SECONDS = 5.0
 """How long a process trusts what it has read: so long may a revoked key still work."""
 _REMEMBERED = 10_000
+_ROTATE = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
+redis.call('HSET', KEYS[1], 'previous', redis.call('HGET', KEYS[1], 'digest'), 'digest', ARGV[1], 'until', ARGV[2])
+return redis.call('HGETALL', KEYS[1])
+"""
+"""One step: a key that is revoked meanwhile does not come back, and of two rotations neither undoes the other."""
 
 
 class KeyNotFound(NotFound):
@@ -73,16 +80,15 @@ class KeyStore:
 
         :raises KeyNotFound: no such key.
         """
-        before = await self.get(id)
-        secret, now = secrets.token_urlsafe(24), self._now_ms()
-        record = KeyRecord(
-            id, before.kind, before.name, before.plan, before.created_at, digest(secret), before.digest, now + grace_ms
-        )
+        secret = secrets.token_urlsafe(24)
         client = await self._client()
         with unavailable():
-            await client.hset(record_key(id), mapping=_fields(record))
+            script = AsyncScript(client, _ROTATE)
+            fields = await script(keys=[record_key(id)], args=[digest(secret), self._now_ms() + grace_ms])
         self._known.pop(id, None)
-        return record, key_text(id, secret)
+        if not fields:
+            raise _absent(id)
+        return _record(id, dict(zip(fields[::2], fields[1::2], strict=True))), key_text(id, secret)
 
     async def revoke(self, id: str) -> None:
         """End a key. Other processes notice within :data:`KNOWN_SECONDS`.
@@ -151,24 +157,26 @@ class KeyStore:
         client = await self._client()
         with unavailable():
             found = await client.hgetall(record_key(id))
-        fields = {str(name): str(value) for name, value in found.items()}
-        if not fields:
-            return None
-        return KeyRecord(
-            id=id,
-            kind="account" if fields["kind"] == "account" else "issued",
-            name=fields["name"],
-            plan=fields["plan"],
-            created_at=int(fields["created"]),
-            digest=fields["digest"],
-            previous=fields["previous"],
-            previous_until=int(fields["until"]),
-        )
+        return _record(id, found) if found else None
 
 
 def new_id() -> str:
     """The public part of a key."""
     return secrets.token_hex(6)
+
+
+def _record(id: str, found: Mapping[Any, Any]) -> KeyRecord:
+    fields = {str(name): str(value) for name, value in found.items()}
+    return KeyRecord(
+        id=id,
+        kind="account" if fields["kind"] == "account" else "issued",
+        name=fields["name"],
+        plan=fields["plan"],
+        created_at=int(fields["created"]),
+        digest=fields["digest"],
+        previous=fields["previous"],
+        previous_until=int(fields["until"]),
+    )
 
 
 def _fields(record: KeyRecord) -> Mapping[Any, Any]:
