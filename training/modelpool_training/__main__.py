@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from modelpool_training.costs import cost_table, read_costs
     from modelpool_training.plan import FAST, Plan
     from modelpool_training.train import train
 
@@ -48,6 +49,7 @@ def _train(options: argparse.Namespace) -> int:
     if names is None:
         return 2
     train(names, options.work, options.out, FAST if options.fast else Plan())
+    print(cost_table(read_costs(options.work)))
     return 0
 
 

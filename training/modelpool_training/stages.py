@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import torch
 from torch import Tensor, nn
@@ -33,15 +33,18 @@ def run_stage(
 
     Each step draws all its randomness from a generator seeded by the stage's name and the step's number, so that a
     restarted training sees what an undisturbed one would have seen. `average` is the share that the running average
-    of the weights keeps at each step (0 keeps only the latest).
+    of the weights keeps at each step (0 keeps only the latest). The checkpoint counts the processor's seconds, of all
+    threads of this process: those of the clock would count what else the machine does, and pauses.
     """
     file = work / f"{name}.pt"
-    optimizer = torch.optim.AdamW(module.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(
+        module.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    )
     averaged = {key: value.detach().clone() for key, value in module.state_dict().items()}
     first, seconds = 0, 0.0
     if file.exists():
         saved = torch.load(file, weights_only=True)
-        first, seconds, averaged = saved["step"], saved["seconds"], saved["averaged"]
+        first, seconds, averaged = saved["step"], saved["cpu_seconds"], saved["averaged"]
         module.load_state_dict(saved["module"])
         if first < steps:
             optimizer.load_state_dict(saved["optimizer"])
@@ -49,7 +52,7 @@ def run_stage(
     bar = tqdm(
         total=steps, initial=min(first, steps), desc=name, position=bar_line.get(), mininterval=5.0, smoothing=0.05
     )
-    began = perf_counter()
+    began = process_time()
     for step in range(first, steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * _rate_at(step, steps)
@@ -67,7 +70,7 @@ def run_stage(
                 file,
                 {
                     "step": step + 1,
-                    "seconds": seconds + perf_counter() - began,
+                    "cpu_seconds": seconds + process_time() - began,
                     "module": module.state_dict(),
                     "averaged": averaged,
                     "optimizer": optimizer.state_dict(),
