@@ -66,15 +66,18 @@ class QueueModel:
         leader = self._flights.get(asked.digest)
         if asked.use_cache and leader is not None:
             job.state = JobState.FOLLOWING
-            self._tell(job)
             self._followers.setdefault(leader.id, []).append(job)
-            self._lift(leader, job)
+            lifted = self._lift(leader, job)
+            self._tell(job)
+            if lifted:
+                self._ring_workers(leader)
             return self._answer(job, Outcome.JOINED)
         # Who wants no cache follows nobody, and leads only where nobody does.
         self._flights.setdefault(asked.digest, job)
-        self._tell(job)
         self._lines.bill(job)
         self._enter(job)
+        self._tell(job)
+        self._ring_workers(job)
         self._models.add(job.model)
         self._count_demand(job.model, now)
         self.told.append(Bell("operator", job.model))
@@ -94,21 +97,23 @@ class QueueModel:
     def _answer(self, job: Job, outcome: Outcome) -> Enqueued:
         return Enqueued(self.get(job.id), outcome, self.position(job.id))
 
-    def _lift(self, leader: Job, follower: Job) -> None:
+    def _lift(self, leader: Job, follower: Job) -> bool:
         """The leader waits where the first of them all would, and stays there when that one leaves.
 
-        Who lifts owes for it: else an accomplice could move any number of jobs ahead.
+        Who lifts owes for it: else an accomplice could move any number of jobs ahead. Returns whether it stands in line
+        elsewhere now.
         """
         if (LINES.index(follower.line), follower.tag) >= (LINES.index(leader.line), leader.tag):
-            return
+            return False
         self._lines.bill(follower)
         waits = leader.state is JobState.QUEUED
         if waits:
             self._lines.leave(leader)
         leader.line, leader.tag = follower.line, follower.tag
-        self._changed(leader)
         if waits:
             self._enter(leader)
+        self._changed(leader)
+        return waits
 
     def cancel(self, job_id: str, now: int, *, only_waiting: bool = False) -> JobRecord:
         """Cancel for the requester. A waiting job is refunded, a running one is not, and left if so asked."""
@@ -206,9 +211,8 @@ class QueueModel:
 
     def _requeue(self, job: Job) -> None:
         """Back to its place in the line."""
-        job.state, job.lease, job.slot, job.started_at = JobState.QUEUED, "", None, None
-        self._changed(job)
-        self._enter(job)
+        job.lease, job.slot, job.started_at = "", None, None
+        self._stand(job)
 
     def _conclude(self, job: Job, state: JobState, now: int, error: JobError | None = None) -> None:
         """End a job for good. Succeeded and failed are true of every identical job, so followers end alike; a cancelled
@@ -245,13 +249,20 @@ class QueueModel:
             heir.tag = max(heir.tag, self._lines.debt(heir.line, heir.asked.subject))
             self._lines.bill(heir)
         heir.tag = min([heir.tag, *(other.tag for other in others if other.line == heir.line)])
-        heir.state = JobState.QUEUED
-        self._changed(heir)
-        self._enter(heir)
+        self._stand(heir)
+
+    def _stand(self, job: Job) -> None:
+        """It waits in line, again or for the first time."""
+        job.state = JobState.QUEUED
+        self._enter(job)
+        self._changed(job)
+        self._ring_workers(job)
 
     def _enter(self, job: Job) -> None:
         job.due = job.deadline
         self._lines.enter(job)
+
+    def _ring_workers(self, job: Job) -> None:
         self.told.append(Bell("workers", job.model))
 
     def _refund(self, job: Job) -> None:
@@ -263,7 +274,7 @@ class QueueModel:
         self._tell(job)
 
     def _tell(self, job: Job) -> None:
-        self.told.append(JobEvent(job=job.id, seq=job.seq, state=job.state))
+        self.told.append(JobEvent(job=job.id, seq=job.seq, state=job.state, position=self.position(job.id)))
 
     # --- those who look ----------------------------------------------------------------------------------------------
 

@@ -1,13 +1,16 @@
 """Commands of many callers travel together: what is asked while others are under way goes with the next pipeline.
 
 One command costs redis-py a connection from the pool, a task for the send and a timer for the answer, several times what
-the command itself costs. A lone caller notices nothing.
+the command itself costs. A lone caller notices nothing. And what is asked of one script that can do it for several callers
+is asked once: they share what such a run costs beside the work itself.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
@@ -22,7 +25,18 @@ _SEATS = 64
 _FEW = 8
 """Not worth two pipelines."""
 
-_Passenger = tuple[tuple[str | int, ...], "asyncio.Future[Any]"]
+_SHARED = 16
+"""The most callers that one script works for: it keeps all others waiting meanwhile."""
+
+Words = tuple[str | int | bytes, ...]
+
+
+@dataclass(slots=True, eq=False)
+class _Passenger:
+    words: Words
+    answer: asyncio.Future[Any]
+    head: Words | None = None
+    """Of a command that is made one with others of the same head: ``words`` are what comes behind it."""
 
 
 class Pipelining:
@@ -34,18 +48,28 @@ class Pipelining:
         self._trips: set[asyncio.Task[None]] = set()
         self._under_way = 0
 
-    async def send(self, *command: str | int) -> Any:
+    async def send(self, *command: str | int | bytes) -> Any:
         """The command's answer. A caller that is cancelled does not take its command back.
 
         :raises redis.exceptions.RedisError: what Redis answered, or that it cannot be reached.
         """
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append((command, answer))
+        return await self._board(_Passenger(command, asyncio.get_running_loop().create_future()))
+
+    async def send_together(self, head: Words, words: Words) -> Any:
+        """The caller's part of the answer to a command that works for all who come with the same head at one time: the
+        head, then of each how many words, and the words. It answers with a list, of each what concerns it or an error.
+
+        :raises redis.exceptions.RedisError: what Redis answered, or that it cannot be reached.
+        """
+        return await self._board(_Passenger(words, asyncio.get_running_loop().create_future(), head))
+
+    async def _board(self, passenger: _Passenger) -> Any:
+        self._waiting.append(passenger)
         if len(self._trips) < _TRIPS:
             trip = asyncio.create_task(self._travel())
             self._trips.add(trip)
             trip.add_done_callback(self._trips.discard)
-        return await answer
+        return await passenger.answer
 
     async def _travel(self) -> None:
         while self._waiting:
@@ -58,26 +82,27 @@ class Pipelining:
                 await self._carry(aboard)
             finally:
                 self._under_way -= 1
-                for _, answer in aboard:
-                    answer.cancel()  # those that have none, when the loop ends
+                for passenger in aboard:
+                    passenger.answer.cancel()  # those that have none, when the loop ends
             await asyncio.sleep(0)  # let those who have been answered ask again
 
     async def _carry(self, aboard: list[_Passenger]) -> None:
-        commands = [command for command, _ in aboard]
+        groups = _groups(aboard)
         answers: list[Any]
         try:
-            answers = await self._exchange(commands)
+            answers = await self._exchange([_command(group) for group in groups])
         except Exception as error:
-            answers = [error] * len(aboard)
-        for (_, waiting), answer in zip(aboard, answers, strict=True):
-            if waiting.done():
-                continue
-            if isinstance(answer, Exception):
-                waiting.set_exception(answer)
-            else:
-                waiting.set_result(answer)
+            answers = [error] * len(groups)
+        for group, answer in zip(groups, answers, strict=True):
+            for passenger, its in zip(group, _parts(group, answer), strict=True):
+                if passenger.answer.done():
+                    continue
+                if isinstance(its, Exception):
+                    passenger.answer.set_exception(its)
+                else:
+                    passenger.answer.set_result(its)
 
-    async def _exchange(self, commands: list[tuple[str | int, ...]]) -> list[Any]:
+    async def _exchange(self, commands: list[Words]) -> list[Any]:
         """What a pipeline of redis-py does, but for a timer, a dozen calls and several copies for each command."""
         pool = self._client.connection_pool
         connection: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
@@ -89,7 +114,37 @@ class Pipelining:
             await pool.release(connection)
 
 
-async def _ask(connection: AbstractConnection, commands: list[tuple[str | int, ...]]) -> list[Any]:
+def _groups(aboard: list[_Passenger]) -> list[list[_Passenger]]:
+    """Those who share a command."""
+    groups: list[list[_Passenger]] = []
+    open_groups: dict[Words, list[_Passenger]] = {}
+    for passenger in aboard:
+        group = open_groups.get(passenger.head) if passenger.head is not None else None
+        if group is not None and len(group) < _SHARED:
+            group.append(passenger)
+            continue
+        groups.append([passenger])
+        if passenger.head is not None:
+            open_groups[passenger.head] = groups[-1]
+    return groups
+
+
+def _command(group: list[_Passenger]) -> Words:
+    head = group[0].head
+    if head is None:
+        return group[0].words
+    return head + tuple(word for passenger in group for word in (len(passenger.words), *passenger.words))
+
+
+def _parts(group: list[_Passenger], answer: Any) -> Sequence[Any]:
+    """What concerns each."""
+    if group[0].head is None:
+        return [answer]
+    parts: Sequence[Any] = [answer] * len(group) if isinstance(answer, Exception) else answer
+    return parts
+
+
+async def _ask(connection: AbstractConnection, commands: list[Words]) -> list[Any]:
     await connection.send_packed_command(connection.pack_commands(commands))
     answers: list[Any] = []
     try:

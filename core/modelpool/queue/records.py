@@ -18,6 +18,7 @@ from modelpool.jobs import (
     NewJob,
 )
 from modelpool.queue.port import Batch, ClaimedJob, ModelDepth
+from modelpool.queue.scripts import SLICE, SLICES
 
 _CLAIMED_FIELDS = 9
 
@@ -39,9 +40,9 @@ def short_keys(request: JobRequest) -> tuple[str, str]:
     return _short_key(shape), _short_key(f"{shape}\n{request.parameter_key()}")
 
 
-def fields_of(job: NewJob, key: str) -> list[str]:
+def fields_of(job: NewJob, key: str) -> list[str | bytes]:
     """What the scripts need of a new job: fields and values in turn. Floats keep all their digits."""
-    fields = [
+    fields: list[str | bytes] = [
         "lane", job.lane.value,
         "subject", job.subject,
         "model", job.request.model,
@@ -54,7 +55,17 @@ def fields_of(job: NewJob, key: str) -> list[str]:
         fields += ["charge", job.charge_id]
     if job.trace is not None:
         fields += ["trace", job.trace]
+    fields += _slices("body", job.request.to_json().encode())
     return fields
+
+
+def _slices(field: str, value: bytes) -> list[str | bytes]:
+    """A long value in slices that Redis keeps compact, as the scripts' ``put`` does it: names and slices in turn."""
+    size = max(SLICE, -(-len(value) // SLICES))
+    slices: list[str | bytes] = [field, value[:size]]
+    for number, start in enumerate(range(size, len(value), size), 2):
+        slices += f"{field[0]}{number}", value[start : start + size]
+    return slices
 
 
 def new_record(

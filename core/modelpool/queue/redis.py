@@ -42,10 +42,9 @@ class RedisQueue:
     async def enqueue(self, job: NewJob) -> Enqueued:
         """Idempotency key, then cache, then an identical job in flight, then the queue; one atomic step."""
         shape, key = short_keys(job.request)
-        outcome, owner, *rest = await self._run(
+        outcome, owner, *rest = await self._run.together(
             "enqueue",
             job.id,
-            job.request.to_json(),
             short_hash(job.idempotency_key) if job.idempotency_key is not None else "",
             job.fingerprint or "",
             int(job.use_cache),

@@ -23,16 +23,28 @@ class ScriptRunner:
         self._pipelining = Pipelining(client)
         self.now = now
 
-    async def __call__(self, verb: str, *args: str | int) -> Any:
+    async def __call__(self, verb: str, *args: str | int | bytes) -> Any:
         """The script's answer.
 
         :raises QueueUnavailable: Redis is away, or refuses to write.
         """
-        now = "" if self.now is None else self.now()
-        command = ("EVALSHA", scripts.digest(verb), 1, self._prefix, now, *args)
+        head = self._head(verb)
         with unavailable():
             try:
-                return await self._pipelining.send(*command)
+                return await self._pipelining.send(*head, *args)
             except NoScriptError:
                 await self._client.script_load(scripts.source(verb))
-                return await self._pipelining.send(*command)
+                return await self._pipelining.send(*head, *args)
+
+    async def together(self, verb: str, *args: str | int | bytes) -> Any:
+        """The script's answer to these arguments, of a verb that works for several callers in one run."""
+        head = self._head(verb)
+        with unavailable():
+            try:
+                return await self._pipelining.send_together(head, args)
+            except NoScriptError:
+                await self._client.script_load(scripts.source(verb))
+                return await self._pipelining.send_together(head, args)
+
+    def _head(self, verb: str) -> tuple[str | int, ...]:
+        return "EVALSHA", scripts.digest(verb), 1, self._prefix, "" if self.now is None else self.now()

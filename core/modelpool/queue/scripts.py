@@ -31,9 +31,11 @@ TICKET_DIGITS = 10
 """Hexadecimal, zero-padded, so that tickets sort as text."""
 FLIGHT_DIGITS = 3
 """So many digits of a digest name the hash that its flight is in: 4,096 hashes, compact up to two million jobs."""
-_SLICE = 63
+_SLICED = ("body", "result", "error", "failures")
+"""Fields whose values may be long. Their further slices are called by the first letter and a number, from 2 on."""
+SLICE = 63
 """Redis keeps a hash compact while no value is longer than 64 bytes; up to 63, it takes two bytes to say how long one is."""
-_SLICES = 100
+SLICES = 100
 """The most slices of one value; what is longer has longer ones."""
 
 KINDS = (
@@ -56,13 +58,18 @@ _CONSTANTS: dict[str, int | str] = {
     "CHUNK": CHUNK,
     "KINDS": "{" + ",".join(f"{kind}=true" for kind in KINDS) + "}",
     "TICKET_DIGITS": TICKET_DIGITS,
+    "TICKET": f"'%0{TICKET_DIGITS}x'",
     "FLIGHT_DIGITS": FLIGHT_DIGITS,
-    "SLICE": _SLICE,
-    "SLICES": _SLICES,
+    "SLICE": SLICE,
+    "SLICES": SLICES,
+    "SLICED": "{" + ",".join(f"{field}={{'{field}'," + ",".join(f"'{field[0]}{n}'" for n in range(2, 10)) + "}" for field in _SLICED) + "}",
     "WORKER_LOST": f"[[{WORKER_LOST.to_json()}]]",
     "EXPIRED": f"[[{EXPIRED.to_json()}]]",
     "REQUEST_LOST": f"[[{REQUEST_LOST.to_json()}]]",
 }
+
+_FUNCTION = re.compile(r"^(local function (?:[^\n]* end\n|.*?^end\n))", re.MULTILINE | re.DOTALL)
+"""Of a Lua file: on one line, or up to the line that is its end."""
 
 _SHARED = {
     "enqueue": ("prelude",),
@@ -92,9 +99,20 @@ VERBS = tuple(_SHARED)
 def source(verb: str) -> str:
     """Complete Lua text of a verb."""
     folder = files("modelpool.queue") / "lua"
-    text = "".join((folder / f"{part}.lua").read_text("utf-8") for part in (*_SHARED[verb], verb))
+    text = (folder / f"{verb}.lua").read_text("utf-8")
+    for part in reversed(_SHARED[verb]):
+        text = _with_what_it_names((folder / f"{part}.lua").read_text("utf-8"), text)
     used = {name: value for name, value in _CONSTANTS.items() if re.search(rf"\b{name}\b", text)}
     return "".join(f"local {name} = {value}\n" for name, value in used.items()) + text
+
+
+def _with_what_it_names(shared: str, text: str) -> str:
+    """``text`` behind all of ``shared`` but functions that nobody calls: to make them anew costs each run of a script."""
+    for part in reversed(_FUNCTION.split(shared)):
+        name = part.partition("(")[0].removeprefix("local function ") if part.startswith("local function ") else ""
+        if not name or re.search(rf"\b{name}\(", text):
+            text = part + text
+    return text
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Any
 
 from modelpool.jobs import JobError, JobEvent, JobState, Lane
 from modelpool.queue.connection import connect
-from modelpool.queue.port import ModelDepth, Queue
+from modelpool.queue.port import HotModel, ModelDepth, Queue
 from modelpool.queue.redis import RedisQueue
 from support import RedisProcess, wait_until
 from support.queues import POOL, Clock, Worker, new_job, new_result
@@ -49,11 +49,36 @@ async def test_every_change_of_state_is_told_in_order(queue: Queue, worker: Work
         await queue.finish(batch.lease, job.id, new_result())
         await wait_until(lambda: len(listener.heard) == 4)
     assert listener.heard == [
-        JobEvent(job=job.id, seq=1, state=JobState.QUEUED),
+        JobEvent(job=job.id, seq=1, state=JobState.QUEUED, position=0),
         JobEvent(job=job.id, seq=2, state=JobState.RUNNING),
         progress,
         JobEvent(job=job.id, seq=3, state=JobState.SUCCEEDED),
     ]
+
+
+async def test_an_event_of_a_job_that_waits_says_how_many_start_before_it(queue: Queue, worker: Worker) -> None:
+    first, second, paid = new_job(subject="ann"), new_job(subject="ann"), new_job(lane=Lane.PAID)
+    async with Listener(queue.events) as listener:
+
+        async def positions(*jobs: str) -> list[int | None]:
+            """As told since the last look."""
+            await wait_until(lambda: [event.job for event in listener.heard] == list(jobs))
+            told = [event.position for event in listener.heard]
+            listener.heard.clear()
+            return told
+
+        for job in (first, second, paid):
+            await queue.enqueue(job)
+        assert await positions(first.id, second.id, paid.id) == [0, 1, 0]
+        batch = await Worker(queue, HotModel("flux", 1)).claim()
+        assert await positions(paid.id) == [None]
+        await queue.release(batch.lease, [paid.id])
+        assert await positions(paid.id) == [0]
+        follower = new_job(lane=Lane.PAID, subject="bob", digest=second.digest)
+        await queue.enqueue(follower)
+        assert await positions(second.id, follower.id) == [1, 1]  # lifted: behind the paid one
+        await queue.cancel(second.id)
+        assert await positions(second.id, follower.id) == [None, 1]  # who takes its place
 
 
 async def test_a_new_job_rings_the_operator_and_the_workers(queue: Queue) -> None:

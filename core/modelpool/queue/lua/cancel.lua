@@ -4,4 +4,5 @@ local job = read(ARGV[2])
 if not job or not (job.ticket or job.finished) then return false end
 if job.finished then return job.state == 'cancelled' and 1 or 0 end
 if job.state ~= 'running' or ARGV[3] ~= '1' then conclude(job, 'cancelled', {}) end
+write_tally()
 return 1

@@ -69,4 +69,5 @@ for i = 3, #ARGV do
     if job.state == 'following' then check_following(job) end
   end
 end
+write_tally()
 return answer

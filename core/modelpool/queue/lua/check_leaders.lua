@@ -44,4 +44,5 @@ for i = 3, #ARGV do
     end
   end
 end
+write_tally()
 return answer

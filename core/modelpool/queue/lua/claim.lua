@@ -5,11 +5,12 @@
 local lease, slot, lease_ms, mixes = unpack(ARGV, 2, 5)
 local answer = {now}
 
+local told = 1
 local function hand_out(job)
-  for _, value in ipairs({job.id, whole(job, 'body'), job.lane, job.work, job.attempts, job.solo or '', job.enqueued,
-    job.deadline, job.trace or ''}) do
-    answer[#answer + 1] = value
-  end
+  answer[told + 1], answer[told + 2], answer[told + 3] = job.id, whole(job, 'body'), job.lane
+  answer[told + 4], answer[told + 5], answer[told + 6] = job.work, job.attempts, job.solo or ''
+  answer[told + 7], answer[told + 8], answer[told + 9] = job.enqueued, job.deadline, job.trace or ''
+  told = told + 9
 end
 
 -- The reply to this very claim was lost: answer again.
@@ -24,7 +25,10 @@ end
 
 -- Nobody is handed a job whose time is over. After an outage that may be more than one script should do.
 local _, more = settle(CHUNK)
-if more then return 'reap' end
+if more then
+  write_tally()
+  return 'reap'
+end
 
 -- From now on jobs enter the sets that mixing claims fill up from. In a full memory the first write must take away.
 local function announce_mixing()
@@ -59,6 +63,7 @@ for _ = 1, CHUNK do
   call('ZREM', key('line', first.line, first.model), first.name) -- damage: it has no record, or does not wait
 end
 if not head then
+  write_tally()
   announce_mixing()
   return false
 end
@@ -84,17 +89,23 @@ end
 if head.solo ~= '1' and first.cap > 1 then fill() end
 
 leave(batch)
+recall({first.line, head.model .. ' paid', head.model .. ' account', head.model .. ' anonymous', head.model .. ' work',
+  head.model .. ' running'})
 count(head, 'running', #batch)
-local ids, due, lapse, company = {}, {}, tostring(now + lease_ms), tostring(#batch)
+local ids, due, lapse, company = {}, {}, whole_number(now + lease_ms), tostring(#batch)
 for i, job in ipairs(batch) do
-  change(job, {state = 'running', lease = lease, slot = slot, started = now_text, company = company})
+  job.state, job.seq = 'running', whole_number(job.seq + 1)
+  call('HSET', key('job', job.id), 'state', job.state, 'lease', lease, 'slot', slot, 'started', now_text,
+    'company', company, 'seq', job.seq)
+  tell(job)
   local sooner = tonumber(job.deadline) < now + lease_ms
   ids[i], due[2 * i - 1], due[2 * i] = job.id, sooner and job.deadline or lapse, job.id
   hand_out(job)
 end
 call('ZADD', key('due'), unpack(due))
 -- V follows the heads only: a batch mate from far behind says nothing about how far the line has come.
-if first.tag > reached(first.line) then call('HSET', key('tally'), first.line, first.tag) end
+if first.tag > reached(first.line) then note(first.line, string.format('%.17g', first.tag)) end
+write_tally()
 call('SET', key('lease', lease), table.concat(ids, ' '), 'PX', lease_ms)
 announce_mixing()
 return answer

@@ -1,5 +1,14 @@
 -- How jobs end, and what follows from it. Comes after prelude.lua in the verbs that can end a job.
 
+-- A job waits in line, again or for the first time.
+local function stand(job, changes)
+  changes.state = 'queued'
+  for field, value in pairs(changes) do job[field] = value end
+  enter(job)
+  change(job, changes)
+  ring('workers', job.model)
+end
+
 -- The first of the leader's followers takes its place. Unless it lifted the leader, only now does the job cost its user
 -- virtual time, so it comes after what the user has asked for since; but it waits no longer than the next of the
 -- followers would.
@@ -20,8 +29,7 @@ local function promote(leader)
           bill(heir)
         end
         local follower = call('ZRANGE', key('followers', heir.line, heir.id), 0, 0, 'WITHSCORES')
-        change(heir, {state = 'queued', tag = math.min(heir.tag, follower[2] or heir.tag)})
-        enter(heir)
+        stand(heir, {tag = math.min(heir.tag, follower[2] or heir.tag)})
         return
       end
     end
@@ -29,8 +37,10 @@ local function promote(leader)
   call('HDEL', flight(leader))
 end
 
-local function has_followers(id)
-  return call('EXISTS', key('followers', LINES[1], id), key('followers', LINES[2], id)) > 0
+local function has_followers(...)
+  local sets = {}
+  for i, id in ipairs({...}) do sets[2 * i - 1], sets[2 * i] = key('followers', 'paid', id), key('followers', 'free', id) end
+  return call('EXISTS', unpack(sets)) > 0
 end
 
 -- Followers of an ended leader end like it, a chunk at a time: while some are left, the leader stays due and the
@@ -68,8 +78,8 @@ end
 
 -- Write down how a job has ended, and see to whom its end concerns: succeeded and failed are true of every identical
 -- job; a cancelled or expired leader only hands over. The lease stays in the record: a repeated finish and a late
--- renewal are answered from it.
-local function close(job, state, changes)
+-- renewal are answered from it. `alone`: the caller knows that nobody follows.
+local function close(job, state, changes, alone)
   local was, leader = job.state, leader_of(job)
   if was == 'following' and leader then call('ZREM', key('followers', job.line, leader), member(job)) end
   changes.state, changes.finished = state, now_text
@@ -78,7 +88,7 @@ local function close(job, state, changes)
   if leader ~= job.id then return end
   if state == 'succeeded' or state == 'failed' then
     call('HDEL', flight(job))
-    if has_followers(job.id) then share(job) end
+    if not alone and has_followers(job.id) then share(job) end
   else
     promote(job)
   end
@@ -99,9 +109,8 @@ end
 -- Back to its place in the line.
 local function requeue(job, changes)
   stop({job})
-  changes.state, changes.lease, changes.slot, changes.started = 'queued', '', '', ''
-  change(job, changes)
-  enter(job)
+  changes.lease, changes.slot, changes.started = '', '', ''
+  stand(job, changes)
 end
 
 -- An attempt came to nothing. In company it may have been anybody's fault: alone next time, nothing counted.
@@ -121,7 +130,7 @@ end
 -- Returns how many jobs changed their state, and whether there were more than it looked at.
 local function settle(limit)
   local moved = 0
-  local due = call('ZRANGEBYSCORE', key('due'), '-inf', now, 'LIMIT', 0, limit)
+  local due = call('ZRANGEBYSCORE', key('due'), '-inf', now_text, 'LIMIT', 0, limit)
   for _, id in ipairs(due) do
     local job = read(id)
     if not job or not (job.finished or job.deadline) then -- lost, or half of it: the check mends those

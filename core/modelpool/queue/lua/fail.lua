@@ -6,4 +6,5 @@ if ARGV[5] == 'final' then
 else
   retry(job, ARGV[4])
 end
+write_tally()
 return 1

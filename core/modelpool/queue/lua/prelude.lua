@@ -15,7 +15,8 @@
 --   debt:<line>:<subject> the virtual time at which a user's next job may start
 --   tally          hash   tickets given out; per line V, the largest virtual start time that was claimed as a head;
 --                         per model and lane jobs queued, per model work queued (ms) and jobs running; whether
---                         workers here mix parameters
+--                         workers here mix parameters; the longest life that a job came with; until when a line, due
+--                         and the tally itself are known to live (kept:<line>:<model>)
 -- A member of a zset is ticket .. id: equal starts are served in the order of arrival.
 
 local call = redis.call
@@ -44,7 +45,11 @@ local function line_of(lane) return lane == 'paid' and 'paid' or 'free' end
 local function read(id)
   local flat = call('HGETALL', key('job', id))
   if not flat[1] then return nil end
-  local job = {id = id, seq = '1', attempts = '0'}
+  -- With room for what a record usually holds: a table that grows is made anew, again and again.
+  local job = {id = id, seq = '1', attempts = '0', state = nil, enqueued = nil, deadline = nil, ticket = nil, tag = nil,
+    lane = nil, subject = nil, model = nil, work = nil, price = nil, digest = nil, key = nil, shape = nil, charge = nil,
+    trace = nil, body = nil, b2 = nil, b3 = nil, b4 = nil, b5 = nil, b6 = nil, b7 = nil, b8 = nil, line = nil,
+    lease = nil, slot = nil, started = nil, company = nil}
   for i = 1, #flat, 2 do job[flat[i]] = flat[i + 1] end
   job.line = job.line or line_of(job.lane)
   return job
@@ -56,8 +61,10 @@ local function glance(id)
   return {id = id, lease = lease, state = state, seq = seq or '1', digest = digest, model = model}
 end
 
--- Fields whose values may be long, and what their further slices are called besides a number.
-local SLICED = {body = 'b', result = 'r', error = 'e', failures = 'f'}
+-- What the slices of a field are called whose value may be long.
+local function slice_name(field, n)
+  return SLICED[field][n] or field:sub(1, 1) .. n
+end
 
 -- Put a field and its value behind `args`; a long one in slices, as many as it takes, but not thousands.
 local function put(args, field, value)
@@ -68,42 +75,31 @@ local function put(args, field, value)
   end
   size = math.max(size, math.ceil(#value / SLICES))
   for i = 1, math.ceil(#value / size) do
-    args[n + 1], args[n + 2] = i == 1 and field or SLICED[field] .. i, value:sub(size * (i - 1) + 1, size * i)
+    args[n + 1], args[n + 2] = slice_name(field, i), value:sub(size * (i - 1) + 1, size * i)
     n = n + 2
   end
 end
 
 -- A value of a record that may lie in slices. Such values only grow.
 local function whole(job, field)
-  local slices, n, slice = {job[field]}, 1, SLICED[field]
-  while slices[n] do
-    n = n + 1
-    slices[n] = job[slice .. n]
+  local slices, n, slice = nil, 2, job[slice_name(field, 2)]
+  if not slice then return job[field] end
+  slices = {job[field]}
+  while slice do
+    slices[n], n = slice, n + 1
+    slice = job[slice_name(field, n)]
   end
-  return n > 2 and table.concat(slices) or slices[1]
+  return table.concat(slices)
 end
 
 local function ring(audience, model) call('PUBLISH', key('wake', audience), model) end
 
-local function tell(job)
-  call('PUBLISH', key('events'), '{"job":"' .. job.id .. '","seq":' .. job.seq .. ',"state":"' .. job.state .. '"}')
-end
-
--- Write a job's next version and tell whoever listens.
-local function change(job, changes)
-  local args = {}
-  changes.seq = job.seq + 1
-  for field, value in pairs(changes) do
-    job[field] = value
-    put(args, field, value)
-  end
-  call('HSET', key('job', job.id), unpack(args))
-  tell(job)
-end
+-- Redis writes a number in full precision, and slowly; whole ones are sooner written here.
+local function whole_number(number) return string.format('%d', number) end
 
 -- Keep a shared key at least as long as a job's record; the slack saves most of the writes.
 local function keep(name, ttl)
-  if call('PTTL', name) < ttl then call('PEXPIRE', name, ttl + SLACK_MS) end
+  if call('PTTL', name) < ttl then call('PEXPIRE', name, whole_number(ttl + SLACK_MS)) end
 end
 
 local function add(name, score, entry, ttl)
@@ -111,9 +107,51 @@ local function add(name, score, entry, ttl)
   keep(name, ttl)
 end
 
-local function ttl_of(job) return math.max(0, job.deadline - now) + RECORD_MS end
+local function ttl_of(job) return job.ttl or math.max(0, job.deadline - now) + RECORD_MS end
 
-local function count(job, what, amount) call('HINCRBY', key('tally'), job.model .. ' ' .. what, amount) end
+-- The tally as this script knows it: a field is read once, and what has changed is written by write_tally, with which
+-- every script ends that counts or notes anything.
+local tally, noted, counted, tally_ttl = {}, {}, {}, 0
+
+local function recall(fields)
+  for i, value in ipairs(call('HMGET', key('tally'), unpack(fields))) do tally[fields[i]] = value end
+end
+
+-- The value of a field, false when it has none.
+local function known(field)
+  if tally[field] == nil then recall({field}) end
+  return tally[field]
+end
+
+-- As a number, 0 when it has none.
+local function known_number(field)
+  local value = tonumber(known(field) or 0)
+  tally[field] = value
+  return value
+end
+
+-- Whole numbers may be noted as such.
+local function note(field, value) tally[field], noted[field] = value, true end
+
+local function count(job, what, amount)
+  local field = job.model .. ' ' .. what
+  counted[field] = (counted[field] or 0) + amount
+end
+
+local function write_tally()
+  local unknown, args = {}, {}
+  for field in pairs(counted) do
+    if tally[field] == nil then unknown[#unknown + 1] = field end
+  end
+  if unknown[1] then recall(unknown) end
+  for field, amount in pairs(counted) do note(field, (tally[field] or 0) + amount) end
+  for field in pairs(noted) do
+    local value = tally[field]
+    args[#args + 1], args[#args + 2] = field, type(value) == 'number' and whole_number(value) or value
+  end
+  if args[1] then call('HSET', key('tally'), unpack(args)) end
+  if tally_ttl > 0 then keep(key('tally'), tally_ttl) end
+end
 
 local function milliseconds(seconds) return math.floor(seconds * 1000 + 0.5) end
 
@@ -126,53 +164,81 @@ local function places(job)
   return {line, batch, key('shape', job.line, job.shape)}
 end
 
--- Stand in line.
-local function enter(job)
-  local ttl = ttl_of(job)
-  for _, place in ipairs(places(job)) do add(place, job.tag, member(job), ttl) end
+-- Stand in line. While others stand in it, neither the line nor due is made anew, and how long they and the tally live
+-- is written there: that spares looking.
+local function enter(job, others)
+  local ttl, mark, name = ttl_of(job), 'kept:' .. job.line .. ':' .. job.model, member(job)
+  local kept = others and now + ttl <= known_number(mark)
+  for i, place in ipairs(places(job)) do
+    call('ZADD', place, job.tag, name)
+    if i > 1 then keep(place, ttl) elseif not kept then keep(place, ttl + SLACK_MS) end
+  end
+  call('ZADD', key('due'), job.deadline, job.id)
+  if not kept then
+    keep(key('due'), ttl + SLACK_MS)
+    tally_ttl = math.max(tally_ttl, ttl + SLACK_MS)
+    note(mark, now + ttl + SLACK_MS)
+  end
   count(job, job.lane, 1)
   count(job, 'work', milliseconds(job.work))
-  keep(key('tally'), ttl)
-  add(key('due'), job.deadline, job.id, ttl)
-  ring('workers', job.model)
 end
 
 -- Step out of line, a whole batch in few calls: all members are of one model.
 local function leave(jobs)
-  local gone, counts = {}, {work = 0}
+  local gone, counts, work, known_places = {}, {}, 0, {}
   for _, job in ipairs(jobs) do
-    for _, place in ipairs(places(job)) do
-      gone[place] = gone[place] or {}
-      table.insert(gone[place], member(job))
+    local name, kind = member(job), job.line .. (job.solo == '1' and '' or job.key) .. (job.shape or '')
+    known_places[kind] = known_places[kind] or places(job)
+    for _, place in ipairs(known_places[kind]) do
+      local members = gone[place]
+      if members then members[#members + 1] = name else gone[place] = {name} end
     end
     counts[job.lane] = (counts[job.lane] or 0) - 1
-    counts.work = counts.work - milliseconds(job.work)
+    work = work - milliseconds(job.work)
   end
-  for name, members in pairs(gone) do call('ZREM', name, unpack(members)) end
-  for what, amount in pairs(counts) do count(jobs[1], what, amount) end
+  for place, members in pairs(gone) do call('ZREM', place, unpack(members)) end
+  for lane, amount in pairs(counts) do count(jobs[1], lane, amount) end
+  count(jobs[1], 'work', work)
 end
 
 -- How many jobs start before this one; false when it does not stand in line.
 local function ahead(job)
-  if job.state ~= 'queued' then return false end
+  if not job or job.state ~= 'queued' then return false end
   local rank = call('ZRANK', key('line', job.line, job.model), member(job))
   if rank and job.line == 'free' then rank = rank + call('ZCARD', key('line', 'paid', job.model)) end
   return rank
 end
 
+local function tell(job, position)
+  call('PUBLISH', key('events'), '{"job":"' .. job.id .. '","seq":' .. job.seq .. ',"state":"' .. job.state .. '"'
+    .. (position and ',"position":' .. whole_number(position) or '') .. '}')
+end
+
+-- Write a job's next version and tell whoever listens; of a job that stands in line, where.
+local function change(job, changes)
+  local args = {}
+  changes.seq = whole_number(job.seq + 1)
+  for field, value in pairs(changes) do
+    job[field] = value
+    put(args, field, value)
+  end
+  call('HSET', key('job', job.id), unpack(args))
+  tell(job, ahead(job))
+end
+
 local function debt_of(job) return tonumber(call('GET', key('debt', job.line, job.subject)) or 0) end
 
 -- How far the heads of a line have come in virtual time: V.
-local function reached(line) return tonumber(call('HGET', key('tally'), line) or 0) end
+local function reached(line) return known_number(line) end
 
 -- Start-time fair queueing: the user's next job starts in virtual time when this one would be done. Who starts ahead of
 -- V, because somebody's old job is at the head of the line, does so with one job: the next ones start from V. Forgotten
 -- when nothing of the user's can be waiting any more.
 local function bill(job)
-  local debt = key('debt', job.line, job.subject)
   local began = math.max(job.tag, reached(job.line))
-  call('SET', debt, string.format('%.17g', began + job.work / WEIGHT[job.lane]), 'KEEPTTL')
-  keep(debt, ttl_of(job) - RECORD_MS)
+  local life = math.max(ttl_of(job) - RECORD_MS, known_number('life'), 1)
+  call('SET', key('debt', job.line, job.subject), string.format('%.17g', began + job.work / WEIGHT[job.lane]),
+    'PX', whole_number(life))
 end
 
 -- The id of the job in flight that identical ones follow.
@@ -185,7 +251,7 @@ local function lead(job, ttl)
 end
 
 -- Follow a leader, which waits where the first of them all would. Who lifts it owes for that, or an accomplice could
--- move any number of jobs ahead.
+-- move any number of jobs ahead. Returns whether a waiting leader was lifted: its workers want to know.
 local function join(leader, job)
   local ttl = ttl_of(job)
   add(key('followers', job.line, leader.id), job.tag, member(job), ttl)
@@ -197,14 +263,16 @@ local function join(leader, job)
     call('HSET', key('job', job.id), 'billed', '1')
     local waits = leader.state == 'queued'
     if waits then leave({leader}) end
-    change(leader, {line = job.line, tag = job.tag})
+    leader.line, leader.tag = job.line, job.tag
     if waits then enter(leader) end
+    change(leader, {line = job.line, tag = job.tag})
+    return waits
   end
 end
 
-local function demand(model)
-  local minute = key('demand', math.floor(now / 60000))
-  if call('HINCRBY', minute, model, 1) == 1 then keep(minute, DEMAND_MS) end
+local function demand(model, amount)
+  local minute = key('demand', whole_number(math.floor(now / 60000)))
+  if call('HINCRBY', minute, model, amount) == amount then keep(minute, DEMAND_MS) end
 end
 
 local function refund(job)

@@ -7,4 +7,5 @@ for i = 3, #ARGV do
     held = held + 1
   end
 end
+write_tally()
 return held
