@@ -42,7 +42,13 @@ def _env(name: str) -> dict[str, Any]:
     help="Signs cookies; several: the newest first, with commas.",
     **_env("SUBJECT_SECRET"),
 )
-@click.option("--admin-token", default="", show_default=False, help="Opens the admin API.", **_env("ADMIN_TOKEN"))
+@click.option(
+    "--admin-token",
+    default="",
+    show_default=False,
+    help="Opens the admin API; 24 characters or more.",
+    **_env("ADMIN_TOKEN"),
+)
 @click.option(
     "--max-body-bytes",
     default=_D.max_body_bytes,

@@ -7,7 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from modelpool.queue.connection import connect
 from modelpool.store.open import open_store
 from modelpool.store.port import Store
 from modelpool_api.accounts.store import KeyStore
+from modelpool_api.admin_token import checked_admin_token
 from modelpool_api.behaviour.recording import Recorder
 from modelpool_api.challenges import Challenges
 from modelpool_api.door_scripts import DoorScripts
@@ -90,6 +91,7 @@ def open_context(
 
     :raises InvalidInput: a setting that cannot work.
     """
+    settings = replace(settings, admin_token=checked_admin_token(settings.admin_token))
     policy = read_policy(settings.admission)
     keys = _file_keys(settings, policy)
     ring = _ring(settings)

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from modelpool.errors import InvalidInput, ModelpoolError, QueueUnavailable
+from modelpool.errors import InvalidInput, ModelpoolError, QueueUnavailable, Unavailable
 from modelpool_api.schemas import Problem
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ _REGISTERED_TYPES = {
 }
 """Of draft-ietf-httpapi-ratelimit-headers; what is not there has a type of ours."""
 RETRY_SECONDS = 5.0
+SPREAD_SECONDS = 8.0
 METHOD_NOT_ALLOWED = 405
 _STATUS_CODES = {
     400: ("malformed_request", "Malformed request"),
@@ -110,12 +111,15 @@ def problem(error: ModelpoolError, instance: str) -> Problem:
     )
 
 
-def problem_response(error: ModelpoolError, instance: str) -> Response:
-    """The answer for ``error``, with the headers that belong to its status."""
+def problem_response(error: ModelpoolError, instance: str, chance: float = 0.0) -> Response:
+    """The answer for ``error``, with the headers that belong to its status.
+
+    ``chance`` (0 to 1) spreads those whom the same outage has sent away, so that they do not come back together.
+    """
     headers = {"Cache-Control": "no-store"}
     headers |= getattr(error, "headers", {})
     if error.status in (429, 503):
-        headers["Retry-After"] = str(math.ceil(error.retry_after or RETRY_SECONDS))
+        headers["Retry-After"] = str(math.ceil((error.retry_after or RETRY_SECONDS) + SPREAD_SECONDS * chance))
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     body = problem(error, instance).model_dump(by_alias=True, exclude_none=True)
@@ -133,7 +137,8 @@ def _openai_type(status: int) -> str:
 
 async def _modelpool_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ModelpoolError)  # noqa: S101  # registered for this class only
-    return problem_response(error, request.url.path)
+    chance = request.app.state.context.draw_seed() % 1000 / 1000 if isinstance(error, Unavailable) else 0.0
+    return problem_response(error, request.url.path, chance)
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:

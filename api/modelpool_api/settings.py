@@ -26,7 +26,7 @@ class Settings:
     admission: str = "local"
     """Who may take how much: ``public``, ``local``, or a YAML file. See :mod:`modelpool_api.policy_file`."""
     admin_token: str = field(default="", repr=False)
-    """Opens the admin API; empty: it is off."""
+    """Opens the admin API; empty: it is off. See :mod:`modelpool_api.admin_token` for what is refused."""
     max_body_bytes: int = 12 * MIB
     max_input_pixels: int = 16_777_216
     """Of an input image, before it is decoded."""

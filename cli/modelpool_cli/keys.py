@@ -51,7 +51,7 @@ def _call(method: str, path: str, url: str, admin_token: str | None, state: Path
     from modelpool_cli.api import Api
     from modelpool_local.state import admin_token_of
 
-    with Api(url, admin_token or admin_token_of(state)) as api:
+    with Api(url, (admin_token or admin_token_of(state)).strip()) as api:
         return api.admin(method, f"keys{path}", body)
 
 

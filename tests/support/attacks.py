@@ -595,3 +595,44 @@ async def travelling(stage: Stage) -> int:
 async def beside_a_farm(stage: Stage) -> int:
     await farmed_signals(stage)
     return await units(await stage.browser(), 8)
+
+
+@honest(
+    "a privacy browser beside somebody in its network who drops cookies",
+    0,
+    "the guest units are gone; a browser with both signals has its own",
+)
+async def privacy_browser_beside(stage: Stage) -> int:
+    await dropped_cookies(stage)
+    assert await units(await stage.browser(), 8) == 50
+    return await units(stage.somebody(), 8)
+
+
+@honest("the same with a free account", 100, "an allowance of its own")
+async def privacy_browser_with_account(stage: Stage) -> int:
+    await dropped_cookies(stage)
+    key = await _account(await stage.browser())
+    return await units(stage.somebody(key=key), 15)
+
+
+@honest(
+    "a phone beside an attacker elsewhere who has taken on its fingerprint",
+    50,
+    "a fingerprint counts together with its network",
+)
+async def phone_beside(stage: Stage) -> int:
+    people = [await stage.browser(f"198.51.100.{n}", "the-same-phone-model") for n in range(10)]
+    await total(people, 8)
+    return await units(await stage.browser(fingerprint="the-same-phone-model"), 8)
+
+
+@honest("an IPv6 household beside one that rotates within its own /64", 50, "another /64 is another network")
+async def household_beside(stage: Stage) -> int:
+    await rotated_within_with_signals(stage)
+    return await units(await stage.browser("2001:db8:1:3::1"), 8)
+
+
+@honest("an IPv6 household whose provider's /48 is used up", 0, "the /48's 1,000 are gone; a free account has its own")
+async def household_in_a_farm(stage: Stage) -> int:
+    await rotated_beyond(stage)
+    return await units(await stage.browser("2001:db8:1:ffff::1"), 8)

@@ -82,9 +82,7 @@ async def test_a_key_that_is_rotated_while_it_is_revoked_is_gone(keys: KeyStore,
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-async def test_of_two_rotations_at_one_moment_both_new_secrets_open(
-    keys: KeyStore, client: Redis, moment: int
-) -> None:
+async def test_of_two_rotations_at_one_moment_both_new_secrets_open(keys: KeyStore, client: Redis, moment: int) -> None:
     record, _ = await keys.create("issued", "studio", "paid")
     made: list[str] = []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,12 +12,13 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from modelpool.jobs import Lane
 from modelpool.queue.connection import connect
 from modelpool.queue.redis import RedisQueue
 from support import wait_until
 from support.fake_worker import FakeWorker
 from support.pictures import picture
-from support.running_api import CATALOG, POOL, published
+from support.running_api import CATALOG, POOL, SHAPES, published
 from support.visitors import ADMIN, Door, Visitor, door_settings, open_door
 
 LIMIT = 0.5
@@ -158,6 +160,29 @@ async def test_when_the_queue_has_emptied_the_lane_is_open_again(door: Door, cli
 
     async with worker.work():
         await wait_until(is_open)
+
+
+async def test_those_who_were_refused_together_come_back_bit_by_bit_and_all_get_in(
+    redis_url_any: str, tmp_path: Path, client: Redis
+) -> None:
+    document = "{profile: local, overload: {anonymous: 2}}"
+    async with published(redis_url_any), open_door(door_settings(redis_url_any, tmp_path, document)) as door:
+        visitor, pool = Visitor(door), door.context.pools.all()[0]
+        rush = await asyncio.gather(*(visitor.ask() for _ in range(120)))
+        refused = [answer for answer in rush if answer.status_code == 503]
+        assert len(refused) > 60
+        returning = Counter(int(answer.headers["retry-after"]) for answer in refused)
+        assert max(returning.values()) <= len(refused) / 3
+        assert max(returning) - min(returning) >= 8
+
+        def is_empty() -> bool:
+            return pool.wait(SHAPES, Lane.ANONYMOUS) == 0
+
+        async with FakeWorker(RedisQueue(POOL, client), door.context.store, ("shapes",)).work():
+            for _, many in sorted(returning.items()):
+                await wait_until(is_empty)  # as it is after that second, or earlier
+                answers = await asyncio.gather(*(visitor.ask() for _ in range(many)))
+                assert {answer.status_code for answer in answers} == {202}
 
 
 @pytest.mark.parametrize(("target", "open_lane"), [(0.1, False), (1000, True)])

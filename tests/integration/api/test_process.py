@@ -55,6 +55,7 @@ def test_help_answers_without_loading_the_server() -> None:
         (["--store-url", "ftp://x"], "is not known"),
         (["--store-url", "memory:", "--port", "0"], "--port"),
         (["--store-url", "memory:", "--api-keys", "/absent.yaml"], "cannot be read"),
+        (["--store-url", "memory:", "--admin-token", "admin"], "the admin token needs at least 24 characters"),
     ],
 )
 def test_a_setting_that_cannot_work_is_one_clear_line(args: list[str], says: str) -> None:

@@ -10,6 +10,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -543,9 +544,67 @@ async def test_no_version_is_told_and_browsers_are_told_how_little_they_may_do(a
         assert answer.headers["referrer-policy"] == "no-referrer"
         assert answer.headers["x-frame-options"] == "DENY"
         assert answer.headers["content-security-policy"].startswith("default-src 'none'")
-    (broken,) = await at_one_moment(edge.port, [Sent("GET", "no path")])
-    assert broken.status == 400
-    assert b"nginx/" not in broken.body
+
+
+@dataclass(frozen=True)
+class Raw(Sent):
+    """What goes over the wire, as it stands."""
+
+    wire: bytes = b""
+
+    @property
+    def text(self) -> bytes:
+        return self.wire
+
+
+LONG = b"x" * 9_000
+BROKEN = {
+    "a blank in the path": (b"GET no path HTTP/1.1\r\nHost: a\r\n\r\n", 400, "malformed_request"),
+    "no host": (b"GET /v1/models HTTP/1.1\r\n\r\n", 400, "malformed_request"),
+    "a length that is none": (
+        b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+        400,
+        "malformed_request",
+    ),
+    "TLS where none is spoken": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, "malformed_request"),
+    "a long path": (b"GET /" + LONG + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "path_too_long"),
+    "a long header": (b"GET / HTTP/1.1\r\nHost: a\r\nCookie: " + LONG + b"\r\n\r\n", 431, "headers_too_large"),
+    "TRACE": (b"TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 501, "not_implemented"),
+    "an unknown encoding": (
+        b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
+        501,
+        "not_implemented",
+    ),
+    "a version to come": (b"GET / HTTP/3.0\r\nHost: a\r\n\r\n", 501, "not_implemented"),
+}
+
+
+@pytest.mark.parametrize(("wire", "status", "code"), BROKEN.values(), ids=BROKEN)
+async def test_what_nginx_itself_cannot_read_is_a_problem_too(
+    edge: NginxEdge, wire: bytes, status: int, code: str
+) -> None:
+    (answer,) = await at_one_moment(edge.port, [Raw(wire=wire)])
+    told = a_problem(answer, status, code)
+    assert told["instance"].startswith("/")
+    assert not told["instance"].startswith("/.edge")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["server"] == "nginx"
+    line = await logged(edge, answer.headers["x-request-id"])
+    assert (line["status"], line["api_status"]) == (status, "")
+    assert "edge" not in line["surface"]
+
+
+async def test_a_part_that_a_cached_result_does_not_have_is_a_problem_too(api: Api, edge: NginxEdge) -> None:
+    url = await a_result(api)
+    async with client(edge) as http:
+        await http.get(url)
+        a_problem(await http.get(url, headers={"Range": "bytes=999999-"}), 416, "range_not_satisfiable")
+
+
+async def test_the_edges_own_answers_cannot_be_asked_for(api: Api, edge: NginxEdge) -> None:
+    async with client(edge) as http:
+        for name in ("malformed", "not-here", "path-too-long", "headers-too-large"):
+            a_problem(await http.get(f"/.edge/{name}"), 404, "not_found")
 
 
 HIDDEN = (
@@ -562,8 +621,13 @@ async def test_the_insides_are_not_for_the_public(api: Api, edge: NginxEdge, wit
 
 
 async def test_an_api_that_is_away_is_a_problem_with_a_time_to_come_back(edge: NginxEdge) -> None:
-    (answer,) = await at_one_moment(edge.port, [Sent("GET", "/v1/models")])
-    a_problem(answer, 503, "unavailable")
-    assert answer.headers["retry-after"] == "5"
+    crowd = [Sent("GET", "/v1/models", {"X-Request-Id": f"request-{number}"}) for number in range(60)]
+    answers = await at_one_moment(edge.port, crowd)
+    for answer in answers:
+        a_problem(answer, 503, "unavailable")
+    seconds = Counter(int(answer.headers["retry-after"]) for answer in answers)
+    assert set(seconds) == {5, 6, 7, 8, 9}
+    assert max(seconds.values()) <= len(crowd) / 3
+    answer = answers[0]
     line = await logged(edge, answer.headers["x-request-id"])
     assert (line["status"], line["api_status"]) == (503, "502")
