@@ -5,7 +5,7 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import redis
@@ -42,10 +42,13 @@ class RedisProcess:
     `options=["--appendonly", "yes"]` finds its data again.
     """
 
-    def __init__(self, program: Path, folder: Path, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, program: Path, folder: Path, options: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    ) -> None:
         self.program = program
         self.folder = folder
         self.options = list(options)
+        self._environment = {**os.environ, **(environment or {})}
         self.port = unused_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -65,7 +68,9 @@ class RedisProcess:
         """Start the server and wait until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "redis.log").open("ab") as log:
-            self._process = subprocess.Popen(self._command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                self._command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self._environment
+            )
         block_until(self._answers, timeout=START_SECONDS)
 
     def kill(self) -> None:

@@ -62,7 +62,9 @@ _CONSTANTS: dict[str, int | str] = {
     "FLIGHT_DIGITS": FLIGHT_DIGITS,
     "SLICE": SLICE,
     "SLICES": SLICES,
-    "SLICED": "{" + ",".join(f"{field}={{'{field}'," + ",".join(f"'{field[0]}{n}'" for n in range(2, 10)) + "}" for field in _SLICED) + "}",
+    "SLICED": "{"
+    + ",".join(f"{field}={{'{field}'," + ",".join(f"'{field[0]}{n}'" for n in range(2, 10)) + "}" for field in _SLICED)
+    + "}",
     "WORKER_LOST": f"[[{WORKER_LOST.to_json()}]]",
     "EXPIRED": f"[[{EXPIRED.to_json()}]]",
     "REQUEST_LOST": f"[[{REQUEST_LOST.to_json()}]]",

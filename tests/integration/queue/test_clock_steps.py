@@ -1,0 +1,169 @@
+"""The wall clock of a real Redis server is set forward and back while jobs wait and run."""
+
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from modelpool.jobs import JobError, JobState, NewJob
+from modelpool.queue.check import QueueCheck
+from modelpool.queue.connection import connect
+from modelpool.queue.port import Batch, HotModel
+from modelpool.queue.redis import RedisQueue
+from support import RedisProcess, bundled_redis, debian_redis
+from support.queues import POOL, Worker, new_job, new_result
+from support.stepped_clock import SteppedClock
+
+HOUR = 3600.0
+CRASH = JobError(code="engine_error", message="The kernel crashed.")
+
+
+@pytest.fixture(scope="module")
+def clock(tmp_path_factory: pytest.TempPathFactory) -> SteppedClock:
+    return SteppedClock(tmp_path_factory.mktemp("clock"))
+
+
+@pytest.fixture(scope="module", params=["redis6", "redis7"])
+def server(
+    request: pytest.FixtureRequest, clock: SteppedClock, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisProcess]:
+    program: Path = bundled_redis() if request.param == "redis6" else debian_redis()
+    with RedisProcess(program, tmp_path_factory.mktemp("server"), environment=clock.environment) as server:
+        yield server
+
+
+@pytest.fixture
+async def client(server: RedisProcess, clock: SteppedClock) -> AsyncIterator[Redis]:
+    clock.set(0)
+    server.flush()
+    client = await connect(server.url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def queue(client: Redis) -> RedisQueue:
+    return RedisQueue(POOL, client)
+
+
+async def refunded(client: Redis) -> Counter[str]:
+    return Counter(entry["charge"] for _, entry in await client.xrange(POOL.key("refunds")))
+
+
+async def test_the_server_goes_by_the_clock_that_the_test_sets(client: Redis, clock: SteppedClock) -> None:
+    before = int((await client.time())[0])
+    for step in (HOUR, -HOUR):
+        clock.set(step)
+        assert abs(int((await client.time())[0]) - before - step) < 60
+
+
+async def test_a_step_forward_ends_leases_and_deadlines_at_once(
+    queue: RedisQueue, client: Redis, clock: SteppedClock
+) -> None:
+    long, short = new_job(deadline_ms=4 * 3_600_000), new_job(model="sdxl", deadline_ms=1_800_000)
+    for job in (long, short):
+        await queue.enqueue(job)
+    batch = await Worker(queue, "flux").claim()
+    clock.set(HOUR)
+    assert await queue.reap() == 2
+    again, expired = await queue.get(long.id), await queue.get(short.id)
+    assert (again.state, again.attempts, again.solo) == (JobState.QUEUED, 1, True)
+    assert expired.state is JobState.EXPIRED
+    assert await refunded(client) == {short.charge_id: 1}
+    assert (await queue.renew(batch.lease, [long.id])).lost == {long.id}
+    assert not await queue.finish(batch.lease, long.id, new_result())
+    batch = await Worker(queue, "flux").claim()
+    assert await queue.finish(batch.lease, long.id, new_result())
+
+
+async def test_a_step_back_is_not_noticed_by_a_living_worker(queue: RedisQueue, clock: SteppedClock) -> None:
+    await queue.enqueue(job := new_job())
+    batch = await Worker(queue, "flux").claim()
+    clock.set(-HOUR)
+    assert await queue.reap() == 0
+    assert (await queue.renew(batch.lease, [job.id])).held == {job.id}
+    clock.set(-HOUR + 31)
+    assert await queue.reap() == 1, "the renewed lease is of the new time"
+
+
+async def test_after_a_step_back_a_dead_workers_jobs_wait_until_the_old_time_comes_again_or_a_repair(
+    queue: RedisQueue, client: Redis, clock: SteppedClock
+) -> None:
+    await queue.enqueue(job := new_job(deadline_ms=8 * 3_600_000))
+    await Worker(queue, "flux").claim()
+    clock.set(-HOUR)
+    assert await queue.reap() == 0
+    clock.set(31)
+    assert await queue.reap() == 1
+    await Worker(queue, "flux").claim()
+    clock.set(-HOUR)
+    found = (await QueueCheck(POOL, client).check(repair=True)).findings
+    assert [finding.problem for finding in found] == ["endless lease"]
+    clock.set(-HOUR + 31)
+    assert await queue.reap() == 1
+    assert (await queue.get(job.id)).state is JobState.QUEUED
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_the_clock_does_each_job_ends_once_and_is_paid_back_at_most_once(
+    queue: RedisQueue, client: Redis, clock: SteppedClock, seed: int
+) -> None:
+    chance = random.Random(seed)
+    jobs: dict[str, NewJob] = {}
+    batches: list[Batch] = []
+    ended: dict[str, JobState] = {}
+
+    async def ask() -> None:
+        kind = chance.randrange(4)
+        same = {"digest": f"{kind:064x}"} if kind < 2 else {}
+        job = new_job(
+            chance.choice(["flux", "sdxl"]) if kind else "flux",
+            deadline_ms=chance.choice([600_000, 20_000_000]),
+            **same,
+        )
+        jobs[(await queue.enqueue(job)).record.id] = job
+
+    async def work() -> None:
+        if batch := await queue.claim("w", "s", [HotModel("flux", 3), HotModel("sdxl", 1)]):
+            batches.append(batch)
+
+    async def deliver() -> None:
+        if batches:
+            batch = chance.choice(batches)
+            await queue.finish_all(batch.lease, {job.id: new_result() for job in batch.jobs})
+
+    async def keep() -> None:
+        if batches:
+            batch = chance.choice(batches)
+            await queue.renew(batch.lease, [job.id for job in batch.jobs])
+
+    async def crash() -> None:
+        if batches:
+            batch = chance.choice(batches)
+            await queue.fail(batch.lease, batch.jobs[0].id, CRASH)
+
+    async def step() -> None:
+        clock.set(chance.choice([-HOUR, -31, 0, 31, HOUR]))
+        await queue.reap()
+
+    for number in range(150):
+        await chance.choice([ask, ask, work, work, deliver, keep, crash, step])()
+        for job in () if number % 10 else jobs:
+            if (record := await queue.get(job)).state.is_final:
+                assert ended.setdefault(job, record.state) is record.state, "final is final"
+    holders: Counter[str] = Counter()
+    for batch in batches:
+        holders.update((await queue.renew(batch.lease, [job.id for job in batch.jobs])).held)
+    assert set(holders.values()) <= {1}, "one valid lease a job"
+    clock.set(3 * HOUR)
+    await queue.reap()
+    while batch := await queue.claim("w", "s", [HotModel("flux", 3), HotModel("sdxl", 1)]):
+        await queue.finish_all(batch.lease, {job.id: new_result() for job in batch.jobs})
+    records = [await queue.get(job) for job in jobs]
+    assert all(record.state.is_final for record in records), "nothing is lost"
+    unhappy = {record.charge_id for record in records if record.state in (JobState.FAILED, JobState.EXPIRED)}
+    assert await refunded(client) == dict.fromkeys(unhappy, 1)
+    assert (await QueueCheck(POOL, client).check()).findings == []
