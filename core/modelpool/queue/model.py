@@ -242,14 +242,25 @@ class QueueModel:
     def _promote(self, heir: Job, *others: Job) -> None:
         """The first follower becomes the leader. Unless it lifted the one before, only now does its job cost the user
         virtual time, so it comes after what the user has asked for since; but it waits no longer than the next of the
-        followers would."""
+        followers would, who then gives that turn: to follow costs nothing, so it could be lent again and again."""
         self._flights[heir.asked.digest] = heir
         self._followers[heir.id] = list(others)
+        turn = self._turn(heir)
         if not heir.billed:
-            heir.tag = max(heir.tag, self._lines.debt(heir.line, heir.asked.subject))
+            heir.tag = turn
             self._lines.bill(heir)
-        heir.tag = min([heir.tag, *(other.tag for other in others if other.line == heir.line)])
+        helper = next((other for other in others if other.line == heir.line), None)
+        if helper is not None and (turn := self._turn(helper)) < heir.tag:
+            heir.tag = helper.tag = turn
+            if not helper.billed:
+                self._lines.bill(helper)
         self._stand(heir)
+
+    def _turn(self, follower: Job) -> float:
+        """The tag with which it would stand in line now."""
+        if follower.billed:
+            return follower.tag
+        return max(follower.tag, self._lines.debt(follower.line, follower.asked.subject))
 
     def _stand(self, job: Job) -> None:
         """It waits in line, again or for the first time."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from modelpool.jobs import JobError, JobState, NewJob
+from modelpool.jobs import JobError, JobState
 from modelpool.queue.check import QueueCheck
 from modelpool.queue.connection import connect
 from modelpool.queue.port import Batch, HotModel
@@ -107,62 +107,74 @@ async def test_after_a_step_back_a_dead_workers_jobs_wait_until_the_old_time_com
     assert (await queue.get(job.id)).state is JobState.QUEUED
 
 
+class Traffic:
+    """Those who ask and those who work, each step at random."""
+
+    def __init__(self, queue: RedisQueue, clock: SteppedClock, seed: int) -> None:
+        self.queue, self.clock, self.chance = queue, clock, random.Random(seed)
+        self.jobs: set[str] = set()
+        self.batches: list[Batch] = []
+        self.ended: dict[str, JobState] = {}
+
+    async def go_on(self) -> None:
+        steps = [self.ask, self.ask, self.work, self.work, self.step]
+        if self.batches:
+            steps += [self.deliver, self.keep, self.crash]
+        await self.chance.choice(steps)()
+
+    async def ask(self) -> None:
+        kind = self.chance.randrange(4)
+        same = {"digest": f"{kind:064x}"} if kind < 2 else {}
+        job = new_job("sdxl" if kind == 3 else "flux", deadline_ms=self.chance.choice([600_000, 20_000_000]), **same)
+        self.jobs.add((await self.queue.enqueue(job)).record.id)
+
+    async def work(self) -> Batch | None:
+        batch = await self.queue.claim("w", "s", [HotModel("flux", 3), HotModel("sdxl", 1)])
+        self.batches += [batch] if batch else []
+        return batch
+
+    async def deliver(self, batch: Batch | None = None) -> None:
+        batch = batch or self.chance.choice(self.batches)
+        await self.queue.finish_all(batch.lease, {job.id: new_result() for job in batch.jobs})
+
+    async def keep(self) -> None:
+        await self.held(self.chance.choice(self.batches))
+
+    async def held(self, batch: Batch) -> frozenset[str]:
+        return (await self.queue.renew(batch.lease, [job.id for job in batch.jobs])).held
+
+    async def crash(self) -> None:
+        batch = self.chance.choice(self.batches)
+        await self.queue.fail(batch.lease, batch.jobs[0].id, CRASH)
+
+    async def step(self) -> None:
+        self.clock.set(self.chance.choice([-HOUR, -31, 0, 31, HOUR]))
+        await self.queue.reap()
+
+    async def final_is_final(self) -> None:
+        for job in self.jobs:
+            if (record := await self.queue.get(job)).state.is_final:
+                assert self.ended.setdefault(job, record.state) is record.state
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_whatever_the_clock_does_each_job_ends_once_and_is_paid_back_at_most_once(
     queue: RedisQueue, client: Redis, clock: SteppedClock, seed: int
 ) -> None:
-    chance = random.Random(seed)
-    jobs: dict[str, NewJob] = {}
-    batches: list[Batch] = []
-    ended: dict[str, JobState] = {}
-
-    async def ask() -> None:
-        kind = chance.randrange(4)
-        same = {"digest": f"{kind:064x}"} if kind < 2 else {}
-        job = new_job(
-            chance.choice(["flux", "sdxl"]) if kind else "flux",
-            deadline_ms=chance.choice([600_000, 20_000_000]),
-            **same,
-        )
-        jobs[(await queue.enqueue(job)).record.id] = job
-
-    async def work() -> None:
-        if batch := await queue.claim("w", "s", [HotModel("flux", 3), HotModel("sdxl", 1)]):
-            batches.append(batch)
-
-    async def deliver() -> None:
-        if batches:
-            batch = chance.choice(batches)
-            await queue.finish_all(batch.lease, {job.id: new_result() for job in batch.jobs})
-
-    async def keep() -> None:
-        if batches:
-            batch = chance.choice(batches)
-            await queue.renew(batch.lease, [job.id for job in batch.jobs])
-
-    async def crash() -> None:
-        if batches:
-            batch = chance.choice(batches)
-            await queue.fail(batch.lease, batch.jobs[0].id, CRASH)
-
-    async def step() -> None:
-        clock.set(chance.choice([-HOUR, -31, 0, 31, HOUR]))
-        await queue.reap()
-
-    for number in range(150):
-        await chance.choice([ask, ask, work, work, deliver, keep, crash, step])()
-        for job in () if number % 10 else jobs:
-            if (record := await queue.get(job)).state.is_final:
-                assert ended.setdefault(job, record.state) is record.state, "final is final"
+    traffic = Traffic(queue, clock, seed)
+    for _ in range(15):
+        for _ in range(10):
+            await traffic.go_on()
+        await traffic.final_is_final()
     holders: Counter[str] = Counter()
-    for batch in batches:
-        holders.update((await queue.renew(batch.lease, [job.id for job in batch.jobs])).held)
+    for batch in traffic.batches:
+        holders.update(await traffic.held(batch))
     assert set(holders.values()) <= {1}, "one valid lease a job"
     clock.set(3 * HOUR)
     await queue.reap()
-    while batch := await queue.claim("w", "s", [HotModel("flux", 3), HotModel("sdxl", 1)]):
-        await queue.finish_all(batch.lease, {job.id: new_result() for job in batch.jobs})
-    records = [await queue.get(job) for job in jobs]
+    while batch := await traffic.work():
+        await traffic.deliver(batch)
+    records = [await queue.get(job) for job in traffic.jobs]
     assert all(record.state.is_final for record in records), "nothing is lost"
     unhappy = {record.charge_id for record in records if record.state in (JobState.FAILED, JobState.EXPIRED)}
     assert await refunded(client) == dict.fromkeys(unhappy, 1)

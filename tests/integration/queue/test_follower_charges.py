@@ -1,4 +1,4 @@
-"""A follower is charged like a leader, and gets its units back when a leader would."""
+"""A follower is charged like a leader, gets its units back when a leader would, and gives a turn for whom it helps."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -77,3 +77,20 @@ async def test_a_picture_that_arrives_is_paid_for_by_both(
     await queue.finish(batch.lease, leader.id, new_result())
     assert (await queue.get(follower.id)).state is JobState.SUCCEEDED
     assert await given_back(refunds) == {}
+
+
+async def test_nobodys_heirs_get_more_turns_than_they_and_their_accomplice_have(queue: Queue) -> None:
+    """To follow costs nothing: so an accomplice could follow everywhere, and lend its place again and again."""
+    leaders = [new_job(subject=f"fresh {number}") for number in range(6)]
+    heirs: list[NewJob] = []
+    for leader in leaders:
+        await queue.enqueue(leader)
+    for leader in leaders:
+        for subject in ("heir", "accomplice"):
+            job = new_job(subject=subject, digest=leader.digest)
+            assert (await queue.enqueue(job)).record.state is JobState.FOLLOWING
+            heirs += [job] if subject == "heir" else []
+    for leader in leaders:
+        await queue.cancel(leader.id)
+    assert {(await queue.get(heir.id)).state for heir in heirs} == {JobState.QUEUED}
+    assert (await queue.enqueue(new_job(subject="newcomer"))).position == 2, "one turn of either"

@@ -9,9 +9,15 @@ local function stand(job, changes)
   ring('workers', job.model)
 end
 
+-- The tag with which a follower would stand in line now.
+local function turn_of(follower)
+  local tag = tonumber(follower.tag)
+  return follower.billed and tag or math.max(tag, debt_of(follower))
+end
+
 -- The first of the leader's followers takes its place. Unless it lifted the leader, only now does the job cost its user
 -- virtual time, so it comes after what the user has asked for since; but it waits no longer than the next of the
--- followers would.
+-- followers would, who then gives that turn: to follow costs nothing, so it could be lent again and again.
 local function promote(leader)
   for _, line in ipairs(LINES) do
     for _ = 1, CHUNK do
@@ -24,12 +30,19 @@ local function promote(leader)
           if call('EXISTS', followers) == 1 then call('RENAME', followers, key('followers', other, heir.id)) end
         end
         lead(heir, ttl_of(heir))
-        if not heir.billed then
-          heir.tag = math.max(heir.tag, debt_of(heir))
-          bill(heir)
+        heir.tag = turn_of(heir)
+        if not heir.billed then bill(heir) end
+        local followers = key('followers', heir.line, heir.id)
+        local next_one = call('ZRANGE', followers, 0, 0)[1]
+        local helper = next_one and read(id_of(next_one))
+        local turn = helper and helper.state == 'following' and turn_of(helper) or math.huge
+        if turn < heir.tag then
+          heir.tag, helper.tag = turn, turn
+          if not helper.billed then bill(helper) end
+          call('ZADD', followers, turn, next_one)
+          call('HSET', key('job', helper.id), 'tag', turn, 'billed', '1')
         end
-        local follower = call('ZRANGE', key('followers', heir.line, heir.id), 0, 0, 'WITHSCORES')
-        stand(heir, {tag = math.min(heir.tag, follower[2] or heir.tag)})
+        stand(heir, {tag = heir.tag})
         return
       end
     end
