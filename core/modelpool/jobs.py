@@ -237,6 +237,8 @@ class JobEvent(Document):
     seq: int
     state: JobState
     position: int | None = None
+    """How many jobs start before it, when it begins to wait, waits again, is lifted or joins another; who moves up because
+    others are claimed is told nothing."""
     progress: float | None = None
     """0 to 1 within the running attempt."""
     step: int | None = None
