@@ -165,7 +165,7 @@ async def test_when_the_queue_has_emptied_the_lane_is_open_again(door: Door, cli
 async def test_those_who_were_refused_together_come_back_bit_by_bit_and_all_get_in(
     redis_url_any: str, tmp_path: Path, client: Redis
 ) -> None:
-    document = "{profile: local, overload: {anonymous: 2}}"
+    document = "{profile: local, overload: {anonymous: 1}}"
     async with published(redis_url_any), open_door(door_settings(redis_url_any, tmp_path, document)) as door:
         visitor, pool = Visitor(door), door.context.pools.all()[0]
         rush = await asyncio.gather(*(visitor.ask() for _ in range(120)))
