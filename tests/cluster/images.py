@@ -4,10 +4,12 @@ The base is made by debootstrap and stored under the name that Dockerfiles give 
 runs in tests. Layers are kept in a storage of the cache's own: nobody's other images are touched, and only what changed is built again.
 """
 
+import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -125,14 +127,22 @@ class ImageStore:
         if not digest:
             raise ClusterError(f"{tag} has not been built")
         path = self._description(digest)
-        if not path.exists():
-            self.report(f"reading the layers of {tag}")
-            with feed(self._command("push", "--quiet", tag, f"docker-archive:/dev/stdout:{tag}")) as archive:
-                image = keep_layers(archive, self.layers)
-            path.write_text(json.dumps(asdict(image)))
-            self._forget_old()
+        with self._alone():
+            if not path.exists():
+                self.report(f"reading the layers of {tag}")
+                with feed(self._command("push", "--quiet", tag, f"docker-archive:/dev/stdout:{tag}")) as archive:
+                    image = keep_layers(archive, self.layers)
+                path.write_text(json.dumps(asdict(image)))
+                self._forget_old()
         found = json.loads(path.read_text())
         return StoredImage(found["name"], found["config"], tuple(found["layers"]))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One process at a time: another one would take half a layer for one that nobody needs."""
+        with (self.folder / "layers.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _description(self, digest: str) -> Path:
         return self.layers / f"{digest[:24]}.json"

@@ -8,7 +8,15 @@ import pytest
 
 from modelpool.resources.spec import Policy
 from modelpool_operator.planner import ModelFacts, SlotFacts, Snapshot, plan
-from modelpool_operator.rhythm import BUSY_SECONDS, LEAST_REST, REST_SECONDS, SOON_SECONDS, Rhythm, next_look
+from modelpool_operator.rhythm import (
+    BUSY_SECONDS,
+    LEAST_REST,
+    LONGEST_REST_SECONDS,
+    REST_SECONDS,
+    SOON_SECONDS,
+    Rhythm,
+    next_look,
+)
 from support.snapshots import model, slot, snapshot
 
 FLAT, NEON = model("flat", "main", 14, 4), model("neon", "main", 14, 4)
@@ -100,9 +108,15 @@ def test_the_more_is_under_way_the_sooner_the_next_look(
     slots: list[SlotFacts], models: list[ModelFacts], seconds: float
 ) -> None:
     now = seen(slots, models, intervalSeconds=15)
-    assert next_look(now, plan(now), SOON_SECONDS) == seconds
+    assert next_look(now, plan(now), 0) == seconds
 
 
 def test_a_pool_with_a_shorter_interval_is_looked_at_as_often() -> None:
     now = seen([slot("a", "main", holds=["flat"])], [FLAT], intervalSeconds=1)
-    assert next_look(now, plan(now), SOON_SECONDS) == 1
+    assert next_look(now, plan(now), 0) == 1
+
+
+@pytest.mark.parametrize(("least", "seconds"), [(1, REST_SECONDS), (3, 3), (60, LONGEST_REST_SECONDS)])
+def test_the_more_a_round_costs_the_longer_is_the_rest_but_not_for_ever(least: float, seconds: float) -> None:
+    now = seen([slot("a", "main", holds=["flat"])], [FLAT], intervalSeconds=15)
+    assert next_look(now, plan(now), least) == seconds
