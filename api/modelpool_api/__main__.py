@@ -81,6 +81,7 @@ def main(log_level: str, access_log: bool, root_path: str, **given: object) -> N
 
     from modelpool_api.app import create_app
     from modelpool_api.context import open_context
+    from modelpool_api.http_protocol import HttpProtocol
 
     settings = Settings(root_path=root_path.rstrip("/"), **given)  # type: ignore[arg-type]  # click has checked them
     set_up_logs(log_level, access=access_log, root=settings.root_path)
@@ -101,6 +102,7 @@ def main(log_level: str, access_log: bool, root_path: str, **given: object) -> N
         create_app(context),
         host=settings.host,
         port=settings.port,
+        http=HttpProtocol,
         log_config=None,
         log_level=uvicorn_level(log_level),
         access_log=access_log,
@@ -114,6 +116,8 @@ def main(log_level: str, access_log: bool, root_path: str, **given: object) -> N
     # What is there now stays to the end. Looking through it each time would stop every request for 20 ms.
     gc.collect()
     gc.freeze()
+    # Requests leave few circles behind: looked for after every 700 new objects, they cost more than all digests.
+    gc.set_threshold(20_000, 20, 20)
     Server(config).run()
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 from modelpool.errors import InvalidInput, LimitReached, ModelpoolError, Overloaded
 from modelpool.jobs import NewJob
 from modelpool.queue.port import Enqueued, Outcome
 from modelpool.queue.witness import need_not_be_made, witness_key
-from modelpool_api.behaviour.watching import watch
+from modelpool_api.behaviour.watching import answer, notice, watch
 from modelpool_api.context import Context
 from modelpool_api.counting import count, refusals
 from modelpool_api.drafts import Asked, Draft, prepared
@@ -22,7 +23,7 @@ from modelpool_api.inputs import Picture
 from modelpool_api.overload import Full
 from modelpool_api.pools import Pool
 from modelpool_api.quota.ceilings import allowance
-from modelpool_api.quota.ledger import Charge, Reserved
+from modelpool_api.quota.ledger import Charge, Reserved, Seen, Unusual
 from modelpool_api.quota.refusals import offer
 from modelpool_api.room import fullness, is_in_already, needs_no_room, turn_away
 from modelpool_api.seeds import ring_seed
@@ -66,8 +67,12 @@ async def admit(context: Context, subject: Subject, asked: Asked) -> Admission:
 
 
 async def _take(context: Context, subject: Subject, asked: Asked, draft: Draft, full: Full | None) -> Admission:
-    await watch(context, subject, asked, draft)
-    reserved = await _reserve(context, subject, asked, draft)
+    watched = watch(context, subject, draft, await context.ledger.days.today())
+    try:
+        reserved = await _reserve(context, subject, asked, draft, watched)
+    except Unusual as unusual:
+        await answer(context, subject, asked, draft, unusual.counts)
+        reserved = await _reserve(context, subject, asked, draft, ())
     try:
         picture = await _read_image(context, draft, reserved)
         job = _complete(context, subject, asked, draft, reserved, picture)
@@ -98,8 +103,13 @@ async def _need_not_be_made(context: Context, draft: Draft, job: NewJob) -> bool
     return await need_not_be_made(await context.pools.client(), draft.pool.ref, job.digest)
 
 
-async def _reserve(context: Context, subject: Subject, asked: Asked, draft: Draft) -> Reserved:
-    """Take the units, and with them the place in the ring of seeds."""
+async def _reserve(
+    context: Context, subject: Subject, asked: Asked, draft: Draft, watched: tuple[Seen, ...]
+) -> Reserved:
+    """Take the units, and with them the place in the ring of seeds.
+
+    :raises Unusual: more has been seen of whoever asks than is let through without a word.
+    """
     key = draft.idempotency_key
     ref = draft.pool.ref
     charge = Charge(
@@ -115,6 +125,8 @@ async def _reserve(context: Context, subject: Subject, asked: Asked, draft: Draf
             lambda today: allowance(subject, today, context.policy),
             ring=(lambda today: today.name("ring", subject.repeats, draft.words)) if asked.body.seed is None else None,
             offer=offer(subject.plan, context.policy.accounts),
+            watched=watched,
+            tell=partial(notice, context),
         )
 
 

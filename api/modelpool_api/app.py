@@ -33,6 +33,7 @@ from modelpool_api.routes import (
 from modelpool_api.routes.examples import SECURITY_SCHEMES
 from modelpool_api.schemas import JobBody, Problem
 from modelpool_api.security_headers import SecurityHeaders
+from modelpool_api.shortcut import Shortcut
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,9 @@ def create_app(context: Context) -> FastAPI:
     )
     app.state.context = context
     app.state.outcomes = outcomes
+    # The first to be added is the last to be asked. A proxy may cut the path that it mounts us at, or leave it.
+    paths = {jobs.PATH, f"{context.settings.root_path}{jobs.PATH}"}
+    app.add_middleware(Shortcut, method="POST", paths=paths, endpoint=jobs.create)
     app.add_middleware(BodyLimit, limit=context.settings.max_body_bytes)
     app.add_middleware(CookieHeader)
     app.add_middleware(SecurityHeaders)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _ALWAYS = (
@@ -28,6 +30,27 @@ def content_policy(path: str, media_type: str) -> str | None:
     return DATA_POLICY if kind in _DATA else None
 
 
+def headers_for(path: str, given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """What an answer at ``path`` with the headers ``given`` lacks."""
+    names = dict(given)
+    media_type = names.get(b"content-type", b"")
+    if media_type in _DATA_AS_SENT:
+        wanted = _WITH_DATA
+    else:
+        policy = content_policy(path, media_type.decode("latin-1"))
+        wanted = _ALWAYS if policy is None else _with(policy)
+    return [header for header in wanted if header[0] not in names]
+
+
+def _with(policy: str) -> tuple[tuple[bytes, bytes], ...]:
+    return (*_ALWAYS, (b"content-security-policy", policy.encode()))
+
+
+_DATA_AS_SENT = frozenset(kind.encode() for kind in _DATA)
+_WITH_DATA = _with(DATA_POLICY)
+"""Most answers are data: theirs are at hand."""
+
+
 class SecurityHeaders:
     """ASGI middleware: sets what the answer does not set itself."""
 
@@ -42,11 +65,8 @@ class SecurityHeaders:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                # As bytes: this is done for every answer.
-                given = dict(message["headers"])
-                policy = content_policy(scope["path"], given.get(b"content-type", b"").decode("latin-1"))
-                wanted = _ALWAYS if policy is None else [*_ALWAYS, (b"content-security-policy", policy.encode())]
-                message["headers"] = [*message["headers"], *(header for header in wanted if header[0] not in given)]
+                given = message["headers"]
+                message["headers"] = [*given, *headers_for(scope["path"], given)]
             await send(message)
 
         await self._app(scope, receive, with_headers)

@@ -1,29 +1,28 @@
-"""What has been seen of whoever asks: a few counters in Redis that live an hour or a day, under names of the day."""
+"""What is counted in Redis of whoever asks: for an hour or a day, under names of the day, with the units that are taken."""
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.resources import files
-
 from modelpool.queue.rules import DAY_MS, HOUR_MS
-from modelpool_api.behaviour.rules import MINUTE_MS, Evidence
+from modelpool_api.behaviour.rules import MINUTE_MS, Pattern, threshold
 from modelpool_api.behaviour.sightings import Sighting
-from modelpool_api.door_scripts import DoorScripts
+from modelpool_api.policy import Behaviour
+from modelpool_api.quota.ledger import Seen
 
 
-@cache
-def _source() -> str:
-    return (files("modelpool_api.behaviour") / "evidence.lua").read_text("utf-8")
+def counted(sighting: Sighting, rules: Behaviour) -> tuple[Seen, ...]:
+    """What to count, in the order of :class:`modelpool_api.behaviour.rules.Evidence`; with limits where they are enforced."""
 
+    def limit(pattern: Pattern) -> int | None:
+        return threshold(pattern, rules) if rules.mode == "enforce" else None
 
-async def observe(scripts: DoorScripts, sighting: Sighting) -> Evidence:
-    """Count one request and return what has been seen.
-
-    :raises QueueUnavailable: Redis is away.
-    """
-    args: list[str | int] = [2, f"rapid:{sighting.who}", MINUTE_MS, f"same:{sighting.words}", HOUR_MS]
-    if sighting.device is not None and sighting.visitor is not None:
-        args += [f"device:{sighting.device}", sighting.visitor, DAY_MS]
-        args += [f"spread:{sighting.fingerprint}", sighting.network, DAY_MS]
-    found = await scripts.run(_source(), *args)
-    return Evidence(*(int(count) for count in found))
+    found = (
+        Seen(f"rapid:{sighting.who}", MINUTE_MS, limit(Pattern.RAPID)),
+        Seen(f"same:{sighting.words}", HOUR_MS, limit(Pattern.IDENTICAL)),
+    )
+    if sighting.device is None or sighting.visitor is None:
+        return found
+    return (
+        *found,
+        Seen(f"device:{sighting.device}", DAY_MS, limit(Pattern.CLEARED_COOKIES), sighting.visitor),
+        Seen(f"spread:{sighting.fingerprint}", DAY_MS, limit(Pattern.MANY_NETWORKS), sighting.network),
+    )

@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
-from modelpool_api.behaviour.evidence import observe
-from modelpool_api.behaviour.rules import LooksUnusual, Pattern, noticed
+from collections.abc import Sequence
+
+from modelpool_api.behaviour.evidence import counted
+from modelpool_api.behaviour.rules import Evidence, LooksUnusual, Pattern, noticed
 from modelpool_api.behaviour.sightings import sighting_of
 from modelpool_api.challenges import WHY_NOT, Verdict
 from modelpool_api.context import Context
 from modelpool_api.drafts import Asked, Draft
+from modelpool_api.identity.ring import DayKey
 from modelpool_api.identity.subject import Subject
+from modelpool_api.quota.ledger import Seen
 from modelpool_api.quota.refusals import offer
 from modelpool_api.room import is_in_already
 
 
-async def watch(context: Context, subject: Subject, asked: Asked, draft: Draft) -> None:
-    """Notice patterns that no person has in what comes without credentials; answer them where that is enforced."""
+def watch(context: Context, subject: Subject, draft: Draft, today: DayKey) -> tuple[Seen, ...]:
+    """Write the request down where that is wanted, and say what is to be counted of it: nothing of those with credentials."""
     rules, signals, recorder = context.policy.behaviour, subject.signals, context.recorder
     if subject.plan is not None or signals is None or (rules.mode == "off" and recorder is None):
-        return
-    today = await context.ledger.days.today()
+        return ()
     sighting = sighting_of(today, context.now_ms(), subject.repeats, signals, draft.words, draft.job)
     if recorder is not None:
         recorder.record(sighting)
-    if rules.mode == "off":
-        return
-    patterns = noticed(await observe(context.scripts, sighting), rules)
-    for pattern in patterns:
+    return () if rules.mode == "off" else counted(sighting, rules)
+
+
+def notice(context: Context, counts: Sequence[int]) -> None:
+    """Tell the metrics which patterns ``counts`` show."""
+    rules = context.policy.behaviour
+    for pattern in noticed(Evidence(*counts), rules):
         context.metrics.unusual_use.labels(pattern.value, rules.mode).inc()
-    if patterns and rules.mode == "enforce" and not await is_in_already(context, draft):
-        await _answer(context, subject, asked, patterns[0])
 
 
-async def _answer(context: Context, subject: Subject, asked: Asked, pattern: Pattern) -> None:
-    """Refuse gently, or let through who has solved a challenge.
+async def answer(context: Context, subject: Subject, asked: Asked, draft: Draft, counts: Sequence[int]) -> None:
+    """Refuse gently, or let through who is in already or has solved a challenge.
 
     :raises LooksUnusual: with a new challenge, where those are given.
     """
+    if await is_in_already(context, draft):
+        return
+    pattern: Pattern = noticed(Evidence(*counts), context.policy.behaviour)[0]
     offered = offer(subject.plan, context.policy.accounts)
     if context.policy.behaviour.answer == "refuse":
         raise LooksUnusual(pattern, offered)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from modelpool.errors import IdempotencyConflict, QueueUnavailable
 from modelpool.queue.connection import unavailable
@@ -31,6 +31,26 @@ class Charge:
     """What a repetition of the same request is known by: it costs nothing."""
     fingerprint: str = ""
     """Of the request; another one that is known by the same is refused."""
+
+
+class Seen(NamedTuple):
+    """One thing that is counted of a request, whether or not it gets its units."""
+
+    name: str
+    life_ms: int
+    """From the first on."""
+    limit: int | None = None
+    """More than this is refused; None: nothing is."""
+    member: str = ""
+    """What different ones are counted of (about); empty: requests are counted."""
+
+
+class Unusual(Exception):  # no error, but a question to whoever asked for the units
+    """More of something came than its limit; nothing was taken. ``counts`` are what all stand at."""
+
+    def __init__(self, counts: Sequence[int]) -> None:
+        super().__init__()
+        self.counts = counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +83,17 @@ class Ledger:
         *,
         ring: Callable[[DayKey], str] | None = None,
         offer: str = "",
+        watched: tuple[Seen, ...] = (),
+        tell: Callable[[Sequence[int]], None] | None = None,
     ) -> Reserved:
         """Take the price under every ceiling, or nothing. ``offer`` is a sentence for those who have used theirs up.
+
+        In the same step ``watched`` is counted, and ``tell`` is called with what each stands at.
 
         :raises AllowanceUsedUp: a ceiling says no; it is named, with what is left.
         :raises TooFast: the burst rule says no.
         :raises IdempotencyConflict: another request is known by what this one would be known by.
+        :raises Unusual: a count is above its limit.
         :raises QueueUnavailable: Redis is away; nothing was taken.
         """
         today = await self.days.today()
@@ -85,22 +110,16 @@ class Ledger:
                 ring(today) if ring is not None else "",
                 found.burst_counter,
                 *_pace(found.burst),
+                len(found.ceilings),
                 *_flat(found.ceilings),
+                *_flat_seen(watched),
             )
-            match answer:
-                case ["day", _]:
-                    today = await self.days.ask()
-                case ["ok", now, nth, *used]:
-                    return Reserved(charge.id, today, tightest(found.ceilings, used, now), nth=nth)
-                case ["known", now, nth, *used, before]:
-                    return Reserved(str(before), today, tightest(found.ceilings, used, now), known=True, nth=nth)
-                case ["conflict", _]:
-                    raise IdempotencyConflict(
-                        "This Idempotency-Key was used with another request: send a new key with a new request.",
-                        param="Idempotency-Key",
-                    )
-                case _:
-                    raise _refusal(answer, found, charge.price, offer)
+            if answer[0] == "day":
+                today = await self.days.ask()
+                continue
+            if watched and tell is not None:
+                tell(answer[2])
+            return _reserved(charge, today, found, answer, offer)
         raise QueueUnavailable("Redis's clock jumps from day to day. Try again in a moment.", retry_after=2)
 
     async def shed(
@@ -202,6 +221,25 @@ class Ledger:
         return int(await self._run("carry", today.day, counter, *_flat(ceilings)))
 
 
+def _reserved(charge: Charge, today: DayKey, found: Allowance, answer: list[Any], offer: str) -> Reserved:
+    """What the script's answer means."""
+    match answer:
+        case ["ok", now, _, nth, *used]:
+            return Reserved(charge.id, today, tightest(found.ceilings, used, now), nth=nth)
+        case ["known", now, _, nth, *used, before]:
+            return Reserved(str(before), today, tightest(found.ceilings, used, now), known=True, nth=nth)
+        case ["conflict", *_]:
+            raise IdempotencyConflict(
+                "This Idempotency-Key was used with another request: send a new key with a new request.",
+                param="Idempotency-Key",
+            )
+        case ["unusual", _, counts]:
+            raise Unusual(counts)
+        case [word, now, _, *rest]:
+            raise _refusal([word, now, *rest], found, charge.price, offer)
+    raise ValueError(f"the script answered {answer!r}")
+
+
 def _refusal(answer: list[Any], found: Allowance, price: int, offer: str) -> AllowanceUsedUp | TooFast:
     """What a script said no with."""
     if answer[0] == "fast":
@@ -214,6 +252,10 @@ def _refusal(answer: list[Any], found: Allowance, price: int, offer: str) -> All
 def _pace(burst: Burst) -> tuple[str, int]:
     """Milliseconds a request, and how many at one moment."""
     return format(1000 / burst.per_second, ".17g"), burst.burst
+
+
+def _flat_seen(watched: tuple[Seen, ...]) -> list[str | int]:
+    return [part for c in watched for part in (c.name, c.member, c.life_ms, "" if c.limit is None else c.limit)]
 
 
 def _flat(ceilings: tuple[Ceiling, ...]) -> list[str | int]:

@@ -30,4 +30,5 @@ def source(verb: str) -> str:
     names["USAGE_MS"] = USAGE_DAYS * DAY_MS
     constants = "".join(f"local {name} = {value}\n" for name, value in names.items())
     constants += f"local ACCOUNT_PREFIX = '{ACCOUNT_PREFIX}'\n"
-    return constants + "".join((folder / f"{part}.lua").read_text("utf-8") for part in ("prelude", verb))
+    parts = ("prelude", "evidence", verb) if verb == "reserve" else ("prelude", verb)
+    return constants + "".join((folder / f"{part}.lua").read_text("utf-8") for part in parts)

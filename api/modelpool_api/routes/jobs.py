@@ -24,11 +24,12 @@ from modelpool_api.routes.examples import (
     REQUEST_EXAMPLES,
     SOLUTION_PARAMETER,
 )
-from modelpool_api.routes.process import DirectRoute, Process, Root, root_of, subject_of
+from modelpool_api.routes.process import Process, Root, root_of, subject_of
 from modelpool_api.schemas import JobBody, JobView
 from modelpool_api.views import job_view
 
 router = APIRouter(tags=["jobs"])
+PATH = "/v1/jobs"
 
 JobId = Annotated[str, Path(max_length=200, description="As given by `POST /v1/jobs`.", examples=["5x2abcde-Vx…"])]
 WaitQuery = Annotated[
@@ -127,10 +128,9 @@ async def create(request: Request) -> Response:
 
 
 router.add_api_route(
-    "/v1/jobs",
+    PATH,
     create,
     methods=["POST"],
-    route_class_override=DirectRoute,
     summary="Ask for a picture or a video",
     status_code=202,
     response_model=JobView,

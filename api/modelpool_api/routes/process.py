@@ -1,7 +1,7 @@
 """How a route gets at its process: the context, the subject, the path of links.
 
 All dependencies are coroutines although none waits: FastAPI sends plain functions to a thread, which costs more than they
-do. Even so it costs more to solve them than most of what they give; a :class:`DirectRoute` does without.
+do.
 """
 
 from __future__ import annotations
@@ -9,10 +9,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Depends
-from fastapi.routing import APIRoute
-from starlette.requests import HTTPConnection, Request
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.requests import HTTPConnection
 
 from modelpool_api.context import Context
 from modelpool_api.identity.cookie_header import STATE
@@ -47,18 +44,3 @@ Process = Annotated[Context, Depends(_context)]
 Root = Annotated[str, Depends(_root)]
 """The path that links begin with."""
 Asker = Annotated[Subject, Depends(subject_of)]
-
-
-class DirectRoute(APIRoute):
-    """A route whose function takes the request and nothing else: FastAPI describes it and does nothing for it.
-
-    Errors are answered where those of all routes are that nobody has answered before, by the application.
-    """
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the function and send what it returns."""
-        if scope["method"] not in (self.methods or ()):
-            await super().handle(scope, receive, send)
-            return
-        answer: Response = await self.endpoint(Request(scope, receive, send))
-        await answer(scope, receive, send)

@@ -10,16 +10,18 @@ import pytest
 from redis.asyncio import Redis
 
 from modelpool.queue.connection import connect
-from modelpool_api.behaviour.evidence import observe
+from modelpool_api.behaviour.evidence import counted
 from modelpool_api.behaviour.replay import Memory, replay
-from modelpool_api.behaviour.rules import Pattern
+from modelpool_api.behaviour.rules import Evidence, Pattern
 from modelpool_api.behaviour.sightings import Sighting, read_lines
-from modelpool_api.door_scripts import DoorScripts
+from modelpool_api.policy import Behaviour
+from support.ledgers import charge, make_ledger, under
 from support.running_api import published
 from support.visitors import Door, Visitor, door_settings, open_door
 
 FINGERPRINT = "one-fingerprint-for-all"
 WORDS = "confidential words"
+PLENTY = under(("visitor", 1_000))
 
 
 @pytest.fixture
@@ -80,11 +82,9 @@ async def test_the_log_shows_what_the_metrics_counted(door: Door, log: Path) -> 
 
 async def test_replay_counts_as_redis_does(redis_url: str) -> None:
     client: Redis = await connect(redis_url)
-
-    async def redis() -> Redis:
-        return client
-
+    ledger, rules = make_ledger(client), Behaviour()
     draw, memory = random.Random(7), Memory()
+    told: list[Evidence] = []
     for number in range(400):
         device = draw.choice([None, "d1", "d2"])
         sighting = Sighting(
@@ -96,5 +96,7 @@ async def test_replay_counts_as_redis_does(redis_url: str) -> None:
             fingerprint=device and f"f{draw.randrange(2)}",
             visitor=device and f"v{draw.randrange(9)}",
         )
-        assert memory.see(sighting) == await observe(DoorScripts(redis), sighting)
+        watched = counted(sighting, rules)
+        await ledger.reserve(charge(), PLENTY, watched=watched, tell=lambda counts: told.append(Evidence(*counts)))
+        assert memory.see(sighting) == told[-1]
     await client.aclose()

@@ -6,11 +6,16 @@
 --   rate:<counter>        when the next request would be on time (generic cell rate algorithm)
 --   shed:<day>:<counter>  units of requests that were turned away and counted as demand
 --   ring:<day>:<name>     how often one subject has asked for the same without a seed
+--   seen:<what>:<name>    what has been seen of somebody: a number, or a set that tells about how many are in it
 --   settled:<stream>      how far a pool's stream of refunds has been read
 -- States of a charge: reserved, kept (its job has been seen), returned (no job came), refunded (its job ended unhappily).
 
 local call = redis.call
-local function key(...) return KEYS[1] .. ':' .. table.concat({...}, ':') end
+local function key(kind, one, two)
+  if two then return KEYS[1] .. ':' .. kind .. ':' .. one .. ':' .. two end
+  if one then return KEYS[1] .. ':' .. kind .. ':' .. one end
+  return KEYS[1] .. ':' .. kind
+end
 
 local now = tonumber(ARGV[1])
 if not now then
@@ -23,10 +28,10 @@ local function life(counter, rest)
   return rest + (counter:sub(1, #ACCOUNT_PREFIX) == ACCOUNT_PREFIX and USAGE_MS or KEEP_MS)
 end
 
--- The generic cell rate algorithm, one request each `interval` ms and `burst` at one moment. Returns when the one after
--- this would be on time, or nil and how many ms this one is early.
-local function paced(rate, interval, burst)
-  local next_at = math.max(tonumber(call('GET', rate) or 0), now)
+-- The generic cell rate algorithm, one request each `interval` ms and `burst` at one moment; `kept` is the rate's number.
+-- Returns when the one after this would be on time, or nil and how many ms this one is early.
+local function paced(kept, interval, burst)
+  local next_at = math.max(tonumber(kept or 0), now)
   local early = next_at - (burst - 1) * interval - now
   if early > 0 then return nil, math.ceil(early) end
   return next_at + interval

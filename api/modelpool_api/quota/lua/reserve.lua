@@ -1,35 +1,46 @@
--- Take `price` units under every ceiling, or none at all.
+-- Take `price` units under every ceiling, or none at all, and count what is seen of whoever asks.
 -- ARGV: now, day, price, charge, witness, repeat key or '', fingerprint, ring name or '', rate counter or '', ms a request,
--- burst, then counter and limit ('' for none) in turn.
--- Returns {'ok', now, nth, used…}, {'known', now, nth, used…, charge}, {'over', now, index, used…},
--- {'fast', now, wait}, {'conflict', now} or {'day', now}.
+-- burst, how many ceilings, counter and limit ('' for none) of each, then what is counted (see `observe`).
+-- Returns {'ok', now, seen, nth, used…}, {'known', now, seen, nth, used…, charge}, {'over', now, seen, index, used…},
+-- {'fast', now, seen, wait}, {'conflict', now, seen}, {'unusual', now, seen} or {'day', now}.
 local day, price, charge, witness, again, body, ring, rate = tonumber(ARGV[2]), tonumber(ARGV[3]), unpack(ARGV, 4, 9)
-local interval, burst = tonumber(ARGV[10]), tonumber(ARGV[11])
+local interval, burst, ceilings = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 if math.floor(now / DAY_MS) ~= day then return {'day', now} end
-local ends = (day + 1) * DAY_MS
-local rest = ends - now
+local rest = (day + 1) * DAY_MS - now
 
-local counters, used, answer = {}, {}, {'ok', now, 0}
-for i = 12, #ARGV, 2 do counters[#counters + 1] = key('use', day, ARGV[i]) end
-if #counters > 0 then
-  for i, count in ipairs(call('MGET', unpack(counters))) do
-    used[i] = tonumber(count or 0)
-    answer[i + 3] = used[i]
-  end
-end
+local seen, unusual = observe(13 + 2 * ceilings)
+if unusual then return {'unusual', now, seen} end
 
+-- All that is to be known of numbers comes in one call.
+local today = KEYS[1] .. ':use:' .. day .. ':'
+local names, used, answer = {}, {}, {'ok', now, seen, 0}
+for i = 1, ceilings do names[i] = today .. ARGV[11 + 2 * i] end
+local counters = table.concat(names, ' ')
 rate = rate ~= '' and key('rate', rate)
-local nth = ring ~= '' and key('ring', day, ring)
+ring = ring ~= '' and key('ring', day, ring)
+if rate then names[#names + 1] = rate end
+if ring then names[#names + 1] = ring end
+local stands = #names > 0 and call('MGET', unpack(names)) or {}
+for i = 1, ceilings do
+  used[i] = tonumber(stands[i] or 0)
+  answer[i + 4] = used[i]
+end
+local on_time = rate and stands[ceilings + 1]
+local nth = ring and stands[#names]
+
+-- The place in the ring that the same request has been given before.
+local function place_before() return math.max(0, tonumber(nth or 0) - 1) end
+
 if again ~= '' then
   again = key('repeat', again)
   local before = call('GET', again)
   if before then
     -- What another request has paid for is not this one's.
-    if (call('HGET', key('charge', before), 'body') or body) ~= body then return {'conflict', now} end
+    if (call('HGET', key('charge', before), 'body') or body) ~= body then return {'conflict', now, seen} end
     -- The same request again. It costs no units, but work. (When it is ours, our own reply was lost.)
     if rate and before ~= charge then
-      local next_at, early = paced(rate, interval, burst)
-      if not next_at then return {'fast', now, early} end
+      local next_at, early = paced(on_time, interval, burst)
+      if not next_at then return {'fast', now, seen, early} end
       keep_pace(rate, next_at)
     end
     -- While its job has not been seen it may still be on its way: wait for it anew.
@@ -37,8 +48,7 @@ if again ~= '' then
       call('ZADD', key('pending'), now, before)
       call('HSET', key('charge', before), 'shared', 1)
     end
-    answer[1] = 'known'
-    answer[3] = nth and math.max(0, tonumber(call('GET', nth) or 0) - 1) or 0
+    answer[1], answer[4] = 'known', place_before()
     answer[#answer + 1] = before
     return answer
   end
@@ -46,43 +56,46 @@ end
 
 local record = key('charge', charge)
 if call('EXISTS', record) == 1 then -- our own reply was lost
-  answer[3] = nth and math.max(0, tonumber(call('GET', nth) or 0) - 1) or 0
+  answer[4] = place_before()
   return answer
 end
 
 -- First what comes too fast, then what is too much: a refusal changes nothing.
 local next_at, early
 if rate then
-  next_at, early = paced(rate, interval, burst)
-  if not next_at then return {'fast', now, early} end
+  next_at, early = paced(on_time, interval, burst)
+  if not next_at then return {'fast', now, seen, early} end
 end
 local tightest, left
-for i = 1, #counters do
-  local limit = tonumber(ARGV[11 + 2 * i])
+for i = 1, ceilings do
+  local limit = tonumber(ARGV[12 + 2 * i])
   if limit and used[i] + price > limit and (not left or limit - used[i] < left) then
     tightest, left = i, limit - used[i]
   end
 end
 if tightest then
-  answer[1], answer[3] = 'over', tightest - 1
+  answer[1], answer[4] = 'over', tightest - 1
   return answer
 end
 
-if rate then keep_pace(rate, next_at) end
-for i, counter in ipairs(counters) do
-  answer[i + 3] = call('INCRBY', counter, price)
-  if answer[i + 3] == price then call('PEXPIRE', counter, life(ARGV[10 + 2 * i], rest)) end
+-- Raise a number; the first time says how long it is kept.
+local function raise(name, before, amount, kept)
+  if before then return call('INCRBY', name, amount) end
+  call('SET', name, amount, 'PX', kept)
+  return amount
 end
-call('HSET', record, 'price', price, 'state', 'reserved', 'counters', table.concat(counters, ' '), 'witness', witness)
+
+if rate then keep_pace(rate, next_at) end
+for i = 1, ceilings do answer[i + 4] = raise(names[i], stands[i], price, life(ARGV[11 + 2 * i], rest)) end
 if again ~= '' then
-  call('HSET', record, 'repeat', again, 'body', body)
+  call('HSET', record, 'price', price, 'state', 'reserved', 'counters', counters, 'witness', witness, 'repeat', again,
+    'body', body)
   call('SET', again, charge, 'PX', REPEAT_MS)
+else
+  call('HSET', record, 'price', price, 'state', 'reserved', 'counters', counters, 'witness', witness)
 end
 call('PEXPIRE', record, KEEP_MS)
 call('ZADD', key('pending'), now, charge)
 call('PEXPIRE', key('pending'), KEEP_MS)
-if nth then
-  answer[3] = call('INCR', nth) - 1
-  if answer[3] == 0 then call('PEXPIRE', nth, rest + 60000) end
-end
+if ring then answer[4] = raise(ring, nth, 1, rest + 60000) - 1 end
 return answer

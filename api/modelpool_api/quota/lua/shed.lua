@@ -6,7 +6,7 @@ if math.floor(now / DAY_MS) ~= day then return {'day', now} end
 
 local rate, next_at, early = ARGV[4] ~= '' and key('rate', ARGV[4])
 if rate then
-  next_at, early = paced(rate, interval, burst)
+  next_at, early = paced(call('GET', rate), interval, burst)
   if not next_at then return {'fast', now, early} end
 end
 

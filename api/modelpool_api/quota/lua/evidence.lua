@@ -1,0 +1,23 @@
+-- Count what is seen of whoever asks. ARGV from `first` on: name, member, life in ms and limit of each count, in turn.
+-- Without a member it counts requests, with one it counts (about) how many different members came; it lives from the
+-- first on. Returns what each stands at, and whether one of them is above its limit ('' for none).
+local function observe(first)
+  local seen, unusual = {}, false
+  for i = first, #ARGV, 4 do
+    local name, member, life, limit = unpack(ARGV, i, i + 3)
+    name = KEYS[1] .. ':seen:' .. name
+    local count, begins
+    if member == '' then
+      count = call('INCR', name)
+      begins = count == 1
+    else
+      local grows = call('PFADD', name, member) == 1
+      count = call('PFCOUNT', name)
+      begins = grows and count == 1
+    end
+    if begins then call('PEXPIRE', name, life) end
+    seen[#seen + 1] = count
+    unusual = unusual or (limit ~= '' and count > tonumber(limit))
+  end
+  return seen, unusual
+end
