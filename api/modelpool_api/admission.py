@@ -123,7 +123,7 @@ async def _reserve(
         return await context.ledger.reserve(
             charge,
             lambda today: allowance(subject, today, context.policy),
-            ring=(lambda today: today.name("ring", subject.repeats, draft.words)) if asked.body.seed is None else None,
+            ring=(lambda today: today.name("same", subject.repeats, draft.words)) if asked.body.seed is None else None,
             offer=offer(subject.plan, context.policy.accounts),
             watched=watched,
             tell=partial(notice, context),

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from modelpool.errors import InvalidInput, ModelpoolError
 from modelpool_api.challenges import SOLUTION_HEADER
 from modelpool_api.drafts import Asked
+from modelpool_api.header_values import header_values
 from modelpool_api.problems import Malformed, invalid_fields
 from modelpool_api.schemas import JobBody
 
@@ -23,8 +24,9 @@ async def read_job(request: Request) -> Asked:
 
     :raises InvalidInput: what is wrong and how to mend it; never a server error, whatever came.
     """
-    key, solution = request.headers.get("idempotency-key"), request.headers.get(SOLUTION_HEADER)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    headers = header_values(request)
+    key, solution = headers.get("idempotency-key"), headers.get(SOLUTION_HEADER)
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         fields, upload = await _read_form(request)
         return Asked(_validated(fields), upload, key, solution)

@@ -47,7 +47,7 @@ async def needs_no_room(context: Context, subject: Subject, asked: Asked, draft:
     version, request = context.settings.engine_version, draft.request
     if asked.body.seed is None:
         words = draft.words
-        today, nth = await context.ledger.next_in_ring(lambda today: today.name("ring", subject.repeats, words))
+        today, nth = await context.ledger.next_in_ring(lambda today: today.name("same", subject.repeats, words))
         request = request.model_copy(update={"seed": ring_seed(words, today.day, subject.repeats, nth)})
     client = await context.pools.client()
     return await need_not_be_made(client, draft.pool.ref, request.digest(version))

@@ -15,8 +15,10 @@ SEEDS = 2**32
 
 def words_digest(request: JobRequest, engine_version: str, image: bytes | None) -> str:
     """What makes two requests the same but for the seed; ``image`` is the input as it came."""
-    bare = request.model_copy(update={"seed": 0, "input": hashlib.sha256(image).hexdigest() if image else None})
-    return bare.digest(engine_version)
+    if request.seed or image or request.input:
+        given = hashlib.sha256(image).hexdigest() if image else None
+        request = request.model_copy(update={"seed": 0, "input": given})
+    return request.digest(engine_version)
 
 
 def ring_seed(words: str, day: int, subject: str, nth: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from modelpool.documents import CatalogModel
 from modelpool.jobs import JobEvent, JobRecord, JobState
@@ -93,7 +94,12 @@ def model_view(model: CatalogModel, pool: Pool, now_ms: int) -> ModelView:
 
 def rfc3339(ms: int) -> str:
     """Unix milliseconds as ``2026-01-31T12:00:00.000Z``."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{_second(ms // 1000)}.{ms % 1000:03}Z"
+
+
+@lru_cache(64)
+def _second(unix: int) -> str:
+    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _maybe(ms: int | None) -> str | None:

@@ -36,15 +36,14 @@ class Sighting:
 
 
 def sighting_of(today: DayKey, at: int, subject: str, signals: Signals, words: str, request: str) -> Sighting:
-    """What the rules see of one request for ``words`` by ``subject``. ``request`` is an id of its own."""
-    who = today.name("seen", subject)
+    """What the rules see of one request for ``words`` by ``subject``, a name of the day. ``request`` is an id of its own."""
     asked, network = today.name("same", subject, words), today.name("network", signals.origin.prefix)
     if signals.fingerprint is None:
-        return Sighting(at, who, asked, network)
+        return Sighting(at, subject, asked, network)
     cookie = signals.visitor.id if signals.visitor is not None else None
     return Sighting(
         at,
-        who,
+        subject,
         asked,
         network,
         device=today.name("device", signals.fingerprint, signals.origin.prefix),

@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 
 from modelpool.errors import Unauthenticated
 from modelpool.jobs import Lane
+from modelpool_api.header_values import header_values
 from modelpool_api.identity.cookie import is_due, make_cookie, set_cookie
 from modelpool_api.identity.days import Days
 from modelpool_api.identity.keys_file import FileKeys
@@ -64,7 +65,7 @@ class SignalSubjectResolver:
         """See :class:`modelpool_api.identity.subject.SubjectResolver`."""
         now = int(self._now())
         signals = read_signals(heard(connection), now, self._ring, self._policy.identity)
-        authorization = connection.headers.get("authorization")
+        authorization = header_values(connection).get("authorization")
         if authorization is not None:
             known = await self._by_credentials(authorization)
             return Subject(known.id, known.lane, known.plan, repeats=known.id, signals=signals)
@@ -72,7 +73,7 @@ class SignalSubjectResolver:
         return Subject(
             anonymous_id(signals, today),
             Lane.ANONYMOUS,
-            repeats=today.name("repeats", signals.fingerprint or "", signals.origin.prefix),
+            repeats=today.name("device", signals.fingerprint or "", signals.origin.prefix),
             signals=signals,
             set_cookie=self._cookie_for(signals, now),
         )
@@ -124,7 +125,9 @@ def heard(connection: HTTPConnection) -> Heard:
     return Heard(
         peer=connection.client.host if connection.client is not None else "",
         scheme=str(connection.scope.get("scheme", "http")),
-        headers=connection.headers,
-        forwarded_for=connection.headers.getlist("x-forwarded-for"),
+        headers=header_values(connection),
+        forwarded_for=[
+            value.decode("latin-1") for name, value in connection.scope["headers"] if name == b"x-forwarded-for"
+        ],
         cookies=connection.cookies,
     )

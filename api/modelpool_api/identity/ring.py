@@ -7,6 +7,7 @@ an HMAC under a key of the day, which tells the same visitor again today and nob
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,12 +15,26 @@ from functools import lru_cache
 from modelpool.errors import InvalidInput
 
 SHORTEST = 16
+_BLOCK = 64
+"""Of SHA-256, in bytes."""
 _REMEMBERED = 1_024
 """Names: one request needs the same few several times. They are in this process only, and soon forgotten."""
 
 
 def _mac(key: bytes, *parts: str) -> bytes:
-    return hmac.digest(key, "\n".join(parts).encode(), "sha256")
+    """HMAC-SHA256 (RFC 2104) of ``parts``."""
+    inner, outer = _begun(key)
+    inner, outer = inner.copy(), outer.copy()
+    inner.update("\n".join(parts).encode())
+    outer.update(inner.digest())
+    return outer.digest()
+
+
+@lru_cache(16)
+def _begun(key: bytes) -> tuple[hashlib._Hash, hashlib._Hash]:
+    """Both hashes with the key taken in, which is more than half of what a short message costs."""
+    block = (key if len(key) <= _BLOCK else hashlib.sha256(key).digest()).ljust(_BLOCK, b"\0")
+    return hashlib.sha256(bytes(byte ^ 0x36 for byte in block)), hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
 
 
 @dataclass(frozen=True, slots=True)

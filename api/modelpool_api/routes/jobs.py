@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import nullcontext
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
@@ -12,6 +15,7 @@ from modelpool.queue.port import Outcome
 from modelpool_api.admission import admit, enqueue
 from modelpool_api.bodies import read_job
 from modelpool_api.context import Context
+from modelpool_api.header_values import header_values
 from modelpool_api.outcomes import Outcomes
 from modelpool_api.pools import Pool
 from modelpool_api.preferences import MAX_WAIT, preferred_wait
@@ -103,28 +107,27 @@ async def create(request: Request) -> Response:
     subject = await subject_of(request)
     admission = await admit(context, subject, await read_job(request))
     pool, job = admission.pool, admission.job
-    wait = preferred_wait(request.headers.get("prefer"))
-    with pool.waiting.watch(job.id) as watch:
+    wait = preferred_wait(header_values(request).get("prefer"))
+    # Who waits listens before there is anything to hear.
+    with pool.waiting.watch(job.id) if wait else nullcontext() as watch:
         outcomes.expect(job.id)
         enqueued = await enqueue(context, admission)
         record = enqueued.record
         if enqueued.outcome is not Outcome.REPEATED:
             outcomes.admitted(record)
-        if wait and not record.state.is_final:
+        if watch is not None and not record.state.is_final:
             if record.id == job.id:
-                record = await pool.waiting.final_of(watch, record, wait)
+                record = await pool.waiting.final_of(watch, record, wait or 0)
             else:
-                record = await pool.waiting.final(record.id, wait)
+                record = await pool.waiting.final(record.id, wait or 0)
     position = enqueued.position if record.seq == enqueued.record.seq else await _position(pool, record)
-    answer = _answer(context, pool, record, root, position)
-    answer.status_code = 200 if record.state.is_final else 202
-    answer.headers["Location"] = f"{root}/v1/jobs/{record.id}"
+    headers = {"Location": f"{root}/v1/jobs/{record.id}", **admission.reserved.balance.headers()}
     if wait is not None:
-        answer.headers["Preference-Applied"] = f"wait={wait:g}"
-    answer.headers.update(admission.reserved.balance.headers())
+        headers["Preference-Applied"] = f"wait={wait:g}"
     if enqueued.outcome is Outcome.REPEATED:
-        answer.headers["Idempotency-Replayed"] = "true"
-    return answer
+        headers["Idempotency-Replayed"] = "true"
+    status = 200 if record.state.is_final else 202
+    return _answer(context, pool, record, root, position, status=status, headers=headers)
 
 
 router.add_api_route(
@@ -183,9 +186,19 @@ async def _position(pool: Pool, record: JobRecord) -> int | None:
     return None if record.state.is_final or record.started_at else await pool.queue.position(record.id)
 
 
-def _answer(context: Context, pool: Pool, record: JobRecord, root: str, position: int | None) -> Response:
+def _answer(
+    context: Context,
+    pool: Pool,
+    record: JobRecord,
+    root: str,
+    position: int | None,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Response:
     hint = pool.waiting.progress_of(record)
     view = job_view(record, pool, context.now_ms(), root=root, position=position, hint=hint)
     # A preview is for live updates: a poll would fetch the same bytes again and again.
-    body = view.model_dump_json(by_alias=True, exclude_none=True, exclude={"preview"})
-    return Response(body, headers=_HEADERS, media_type="application/json")
+    exclude = {"preview"} if view.preview is not None else None
+    body = view.model_dump_json(by_alias=True, exclude_none=True, exclude=exclude)
+    return Response(body, status, {**_HEADERS, **headers}, "application/json")

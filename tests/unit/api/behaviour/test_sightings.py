@@ -16,6 +16,7 @@ from modelpool_api.identity.signals import Signals
 
 TODAY = DayKey(20_000, b"the key of the day")
 FINGERPRINT = "a-fingerprint-of-somebody"
+SUBJECT = TODAY.name("device", FINGERPRINT, "203.0.113.9")
 COOKIE = Visitor("A" * 22, 1_700_000_000, by_newest=True)
 names = st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=27)
 sightings = st.builds(
@@ -36,14 +37,14 @@ def signals(*, cookie: bool = True, fingerprint: bool = True) -> Signals:
 
 
 def test_nothing_in_it_identifies_anybody() -> None:
-    line = to_line(sighting_of(TODAY, 5, "subject-1", signals(), "the words", "job-1"))
-    for secret in ("203.0.113", FINGERPRINT, COOKIE.id, "subject-1", "the words", "job-1"):
+    line = to_line(sighting_of(TODAY, 5, SUBJECT, signals(), "the words", "job-1"))
+    for secret in ("203.0.113", FINGERPRINT, COOKIE.id, "the words", "job-1"):
         assert secret not in line
 
 
 def test_tomorrow_everybody_has_other_names() -> None:
-    today = sighting_of(TODAY, 5, "subject-1", signals(), "words", "job-1")
-    tomorrow = sighting_of(DayKey(20_001, b"another key"), 5, "subject-1", signals(), "words", "job-1")
+    today = sighting_of(TODAY, 5, SUBJECT, signals(), "words", "job-1")
+    tomorrow = sighting_of(DayKey(20_001, b"another key"), 5, "tomorrow-s-name", signals(), "words", "job-1")
     for name in ("who", "words", "network", "device", "fingerprint", "visitor"):
         assert getattr(today, name) != getattr(tomorrow, name)
 
