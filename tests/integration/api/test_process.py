@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -113,6 +114,24 @@ async def test_it_starts_fast_serves_and_ends_in_order(redis_url: str, tmp_path:
     log = (tmp_path / "api.log").read_text()
     assert "confidential" not in log
     assert "Traceback" not in log
+
+
+async def test_what_is_no_http_is_told_so_in_a_problem_and_the_connection_closed(
+    redis_url: str, tmp_path: Path
+) -> None:
+    async with process(redis_url, tmp_path) as (_, url), httpx.AsyncClient(base_url=url) as http:
+        await wait_until(lambda: answers(http, "/healthz"), timeout=20)
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(b"this is no HTTP\r\n\r\n")
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+    lines = head.decode().lower().split("\r\n")
+    assert lines[0] == "http/1.1 400 bad request"
+    assert {"content-type: application/problem+json", "connection: close", "x-content-type-options: nosniff"} <= {
+        *lines
+    }
+    assert json.loads(body)["error"]["code"] == "malformed_request"
 
 
 async def _waits(http: httpx.AsyncClient, poll: asyncio.Task[httpx.Response]) -> bool:

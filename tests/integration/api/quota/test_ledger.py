@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from redis.asyncio import Redis
@@ -10,7 +11,7 @@ from redis.asyncio import Redis
 from modelpool.errors import IdempotencyConflict, QueueUnavailable
 from modelpool_api.door_scripts import PREFIX
 from modelpool_api.policy import Burst
-from modelpool_api.quota.ledger import Ledger
+from modelpool_api.quota.ledger import Ledger, Seen, Unusual
 from modelpool_api.quota.refusals import AllowanceUsedUp, TooFast
 from modelpool_api.quota.scripts import KEEP_MS
 from support import RedisProcess, bundled_redis
@@ -326,16 +327,48 @@ async def test_a_subjects_repeats_are_counted_only_when_they_are_admitted(ledger
     assert (await ledger.reserve(charge(), OTHER, ring=lambda today: "other words")).nth == 0
 
 
+def watched(*limits: int | None, who: str = "a", member: str = "") -> tuple[Seen, ...]:
+    return tuple(Seen(f"thing-{number}:{who}", 60_000, limit, member) for number, limit in enumerate(limits))
+
+
+async def test_what_is_watched_is_counted_with_the_units_and_in_refusals_too(ledger: Ledger) -> None:
+    told: list[Sequence[int]] = []
+    for _ in range(5):
+        await ledger.reserve(charge(), VISITOR, watched=watched(None, None), tell=told.append)
+    with pytest.raises(AllowanceUsedUp):
+        await ledger.reserve(charge(), VISITOR, watched=watched(None), tell=told.append)
+    assert told == [[1, 1], [2, 2], [3, 3], [4, 4], [5, 5], [6]]
+
+
+async def test_different_members_are_counted_once_each(ledger: Ledger) -> None:
+    told: list[Sequence[int]] = []
+    for member in ("x", "y", "x", "z"):
+        await ledger.reserve(charge(), VISITOR, watched=watched(None, member=member), tell=told.append)
+    assert told == [[1], [2], [2], [3]]
+
+
+async def test_above_a_limit_nothing_is_taken_and_who_asks_is_told(ledger: Ledger) -> None:
+    for _ in range(2):
+        await ledger.reserve(charge(), VISITOR, watched=watched(None, 2))
+    with pytest.raises(Unusual) as unusual:
+        await ledger.reserve(charge(), VISITOR, watched=watched(None, 2))
+    assert unusual.value.counts == [3, 3]
+    assert await left(ledger, ("visitor", 5)) == 3
+    # Who has shown to be a person asks again, unwatched.
+    assert (await ledger.reserve(charge(), VISITOR)).balance.remaining == 2
+
+
 async def test_every_key_expires(ledger: Ledger, client: Redis) -> None:
     taken = await ledger.reserve(charge(2, repeat="key"), VISITOR, ring=lambda today: "words")
     await ledger.reserve(charge(), under(("visitor", 5), burst=Burst(), counter="n:here"))
+    await ledger.reserve(charge(), VISITOR, watched=(*watched(None), *watched(None, who="b", member="x")))
     await client.xadd(STREAM, {"charge": taken.charge, "price": "2", "day": "20000"})
     await ledger.refund(STREAM)
     await ledger.carry(taken.day, "fresh", VISITOR(taken.day).ceilings)
     await ledger.shed(1, under(("visitor", 9), burst=Burst(), counter="n:here"))
     keys = [key async for key in client.scan_iter(f"{PREFIX}:*")]
     kinds = {key.removeprefix(f"{PREFIX}:").partition(":")[0] for key in keys}
-    assert kinds == {"use", "charge", "pending", "repeat", "rate", "ring", "settled", "shed", "day"}
+    assert kinds == {"use", "charge", "pending", "repeat", "rate", "ring", "seen", "settled", "shed", "day"}
     for key in keys:
         assert 0 < await client.pttl(key) <= 86_400_000 + KEEP_MS, key
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
+
 import pytest
 
 from modelpool.errors import InvalidInput
-from modelpool_api.identity.ring import SecretRing
+from modelpool_api.identity.ring import DayKey, SecretRing
 
 OLD, NEW = "old-secret-of-some-length", "new-secret-of-some-length"
 
@@ -24,6 +27,13 @@ def test_a_signature_is_for_one_text_and_one_purpose(purpose: str, text: str, en
     ring = SecretRing.parse(NEW)
     assert not ring.verify(purpose, text, ring.sign("visitor", "text") + end)
     assert not ring.verify("visitor", "text", "é")
+
+
+@pytest.mark.parametrize("length", [1, 32, 64, 65, 200])
+def test_a_name_is_an_hmac_under_the_days_key(length: int) -> None:
+    key = bytes(range(length))
+    expected = base64.urlsafe_b64encode(hmac.digest(key, b"one\ntwo", "sha256")[:20]).decode().rstrip("=")
+    assert DayKey(7, key).name("one", "two") == expected
 
 
 def test_a_days_names_are_the_same_for_all_who_share_the_days_secret() -> None:
