@@ -116,7 +116,7 @@ def main(log_level: str, access_log: bool, root_path: str, **given: object) -> N
     # What is there now stays to the end. Looking through it each time would stop every request for 20 ms.
     gc.collect()
     gc.freeze()
-    # Requests leave few circles behind: looked for after every 700 new objects, they cost more than all digests.
+    # Requests leave few circles behind: looking for them after every 700 new objects costs a share of each for nothing.
     gc.set_threshold(20_000, 20, 20)
     Server(config).run()
 

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 import modelpool
 from modelpool_api import background, problems
-from modelpool_api.body_limit import BodyLimit
+from modelpool_api.body_limit import BodyBudget, BodyLimit
 from modelpool_api.context import Context
 from modelpool_api.identity.cookie_header import CookieHeader
 from modelpool_api.outcomes import Outcomes
@@ -80,7 +80,8 @@ def create_app(context: Context) -> FastAPI:
     # The first to be added is the last to be asked. A proxy may cut the path that it mounts us at, or leave it.
     paths = {jobs.PATH, f"{context.settings.root_path}{jobs.PATH}"}
     app.add_middleware(Shortcut, method="POST", paths=paths, endpoint=jobs.create)
-    app.add_middleware(BodyLimit, limit=context.settings.max_body_bytes)
+    sizes = context.settings
+    app.add_middleware(BodyLimit, limit=sizes.max_body_bytes, budget=BodyBudget(sizes.max_bodies_bytes))
     app.add_middleware(CookieHeader)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestId)

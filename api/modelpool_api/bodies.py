@@ -34,7 +34,8 @@ async def read_job(request: Request) -> Asked:
         raise Malformed(
             f"the content type {kind[:80]!r} is not read here; send application/json or multipart/form-data"
         )
-    return Asked(parse_json(await request.body()), None, key, solution)
+    # Not `request.body()`, which keeps it as long as the request waits for its job.
+    return Asked(parse_json(b"".join([chunk async for chunk in request.stream()])), None, key, solution)
 
 
 def parse_json(raw: bytes) -> JobBody:

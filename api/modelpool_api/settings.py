@@ -28,6 +28,8 @@ class Settings:
     admin_token: str = field(default="", repr=False)
     """Opens the admin API; empty: it is off. See :mod:`modelpool_api.admin_token` for what is refused."""
     max_body_bytes: int = 12 * MIB
+    max_bodies_bytes: int = 128 * MIB
+    """Of all bodies that are being read at a time, small ones not counted."""
     max_input_pixels: int = 16_777_216
     """Of an input image, before it is decoded."""
     engine_version: str = f"modelpool-{modelpool.__version__}"
