@@ -75,7 +75,7 @@ async def _take(context: Context, subject: Subject, asked: Asked, draft: Draft, 
         reserved = await _reserve(context, subject, asked, draft, ())
     try:
         picture = await _read_image(context, draft, reserved)
-        job = _complete(context, subject, asked, draft, reserved, picture)
+        job = _complete(subject, asked, draft, reserved, picture)
         # Its own picture, or its place in the ring of seeds, is known only now.
         has_place = full is None or reserved.known or await _need_not_be_made(context, draft, job)
         if picture is not None and has_place:
@@ -130,11 +130,9 @@ async def _reserve(
         )
 
 
-def _complete(
-    context: Context, subject: Subject, asked: Asked, draft: Draft, reserved: Reserved, picture: Picture | None
-) -> NewJob:
+def _complete(subject: Subject, asked: Asked, draft: Draft, reserved: Reserved, picture: Picture | None) -> NewJob:
     """The job with its seed and its input."""
-    body, request, version = asked.body, draft.request, context.settings.engine_version
+    body, request = asked.body, draft.request
     changes: dict[str, object] = {}
     if body.seed is None:
         changes["seed"] = ring_seed(draft.words, reserved.day.day, subject.repeats, reserved.nth)
@@ -148,7 +146,7 @@ def _complete(
         request=request,
         work=draft.work,
         price=draft.price,
-        digest=request.digest(version),
+        digest=request.digest(draft.pool.engine),
         charge_id=reserved.charge,
         idempotency_key=draft.idempotency_key,
         fingerprint=draft.fingerprint,

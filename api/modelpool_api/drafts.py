@@ -64,7 +64,7 @@ async def prepared(context: Context, subject: Subject, asked: Asked, pool: Pool,
     measured = pool.capacity(model).seconds_per_megapixel_step
     work = expected_work(request, measured or model.seconds_per_megapixel_step)
     units = price(request, model.defaults, model.quota_units)
-    words = words_digest(request, context.settings.engine_version, image)
+    words = words_digest(request, pool.engine, image)
     job = f"{pool.ref.short_id}-{context.new_token()}"
     same = fingerprint(body, asked.upload) if scoped_key is not None else None
     return Draft(pool, model, job, request, image, scoped_key, same, work, units, words)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from redis.asyncio import Redis
 
 from modelpool.board import Board
-from modelpool.documents import POOLS_KEY, Catalog, CatalogModel, Heartbeat
+from modelpool.documents import POOLS_KEY, Catalog, CatalogModel, Heartbeat, newest_engine
 from modelpool.errors import InvalidInput, JobNotFound, ModelNotFound, ModelpoolError, QueueUnavailable
 from modelpool.jobs import Lane
 from modelpool.queue.connection import unavailable
@@ -59,6 +59,8 @@ class Pool:
     """From jobs that this process has seen end, by model."""
     entered: Entered = field(default_factory=Entered)
     """What this process has let in since the snapshot: a rush is over before the next."""
+    engine: str = ""
+    """Version of what makes the pictures, part of every digest: the newest worker's, kept while no worker lives."""
 
     def capacity(self, model: CatalogModel) -> Capacity:
         """What the slots can do for ``model``."""
@@ -209,8 +211,10 @@ class Pools:
             else:
                 pool.snapshot = snapshot
                 pool.entered.forget(seen)
+            served = self._by_short_id[short_id]
+            served.engine = newest_engine(heartbeats.values()) or served.engine
             if self.on_refresh is not None:
-                self.on_refresh(self._by_short_id[short_id])
+                self.on_refresh(served)
 
     def _waiting(self, short_id: str, queue: Queue) -> Waiting:
         def ended(job: str) -> None:

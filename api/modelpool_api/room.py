@@ -44,13 +44,13 @@ async def needs_no_room(context: Context, subject: Subject, asked: Asked, draft:
         return False
     if draft.image is not None:
         return True  # To decode it costs too much for those who may not even have units left.
-    version, request = context.settings.engine_version, draft.request
+    request = draft.request
     if asked.body.seed is None:
         words = draft.words
         today, nth = await context.ledger.next_in_ring(lambda today: today.name("same", subject.repeats, words))
         request = request.model_copy(update={"seed": ring_seed(words, today.day, subject.repeats, nth)})
     client = await context.pools.client()
-    return await need_not_be_made(client, draft.pool.ref, request.digest(version))
+    return await need_not_be_made(client, draft.pool.ref, request.digest(draft.pool.engine))
 
 
 async def turn_away(context: Context, subject: Subject, draft: Draft, full: Full, *, paced: bool = True) -> NoReturn:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import modelpool
-
 MIB = 1024 * 1024
 
 
@@ -32,8 +30,6 @@ class Settings:
     """Of all bodies that are being read at a time, small ones not counted."""
     max_input_pixels: int = 16_777_216
     """Of an input image, before it is decoded."""
-    engine_version: str = f"modelpool-{modelpool.__version__}"
-    """Part of every digest: results of another engine version are not reused."""
     refresh_seconds: float = 1.0
     """How often catalogs, heartbeats and depths are read."""
     reap_seconds: float = 5.0

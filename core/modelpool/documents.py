@@ -6,6 +6,8 @@ says seconds. Catalog and assignments are kept, a heartbeat is dead after :data:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pydantic import Field
 
 from modelpool.jobs import Document
@@ -158,6 +160,8 @@ class Heartbeat(Document):
     uuid: str = ""
     """Of the GPU; ``cpu`` where there is none."""
     device: str = "cpu"
+    engine: str = ""
+    """What pictures depend on beside their requests: versions of the worker and its libraries, kind of device."""
     epoch: int = 0
     version: int = 0
     """Of the assignment that the worker has reached."""
@@ -181,6 +185,16 @@ class Heartbeat(Document):
     at: int = 0
     progress_at: int = 0
     """When the engine last moved; the liveness probe reads it."""
+
+
+def newest_engine(heartbeats: Iterable[Heartbeat]) -> str:
+    """The engine version of the worker that started last; empty without one.
+
+    In a roll-out that is where results are going to come from. The guess cannot harm: workers keep results under the
+    version that made them, so a wrong one finds nothing.
+    """
+    newest = max(heartbeats, key=lambda beat: (beat.started_at, beat.slot), default=None)
+    return newest.engine if newest is not None else ""
 
 
 class DocumentKeys:

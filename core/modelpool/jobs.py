@@ -117,7 +117,8 @@ class JobRequest(Document):
         """64 hex digits; two jobs with equal digests may share one result.
 
         Covers everything that decides the bytes: model revision, final prompts, all parameters, the input's hash (its
-        key holds it), the format and the engine's version.
+        key holds it), the format and the engine's version. While versions or revisions mix, what a job asks for and
+        what a worker makes of it may have different digests: results are kept under the worker's.
         """
         # Fields come in the order of the class: equal requests have equal JSON.
         canonical = self.model_dump_json(exclude={"schema_version"})
@@ -156,6 +157,8 @@ class JobResult(Document):
     slot: str = ""
     stored_at: int | None = None
     """By the queue's clock, in Unix milliseconds: the file's life begins here, for jobs answered from the cache too."""
+    made: str | None = Field(None, exclude=True)
+    """Digest of what was made: requests of this digest may share it. None: the job's own. Not kept with the result."""
 
 
 class JobError(Document):

@@ -86,7 +86,7 @@ class Pool:
                 request=request,
                 work=0.01,
                 price=1,
-                digest=request.digest("test"),
+                digest=request.digest(SimulatedEngine.version),
             )
         )
         self.jobs.append(job)

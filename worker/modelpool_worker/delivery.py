@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from contextlib import suppress
 
 from PIL import Image, UnidentifiedImageError
@@ -17,6 +16,7 @@ from modelpool_worker.computing import Pass
 from modelpool_worker.engines.protocol import Frames
 from modelpool_worker.finish import durations_of, encode, new_key
 from modelpool_worker.patience import patiently
+from modelpool_worker.residency.held import Held
 from modelpool_worker.running import Run
 from modelpool_worker.threads import SerialThread
 
@@ -27,12 +27,16 @@ STORE_FOR_SECONDS = 20.0
 class Delivery:
     """Brings pictures to the store and input images from it."""
 
-    def __init__(self, store: Store, encoder: SerialThread, clock: Clock, worker: str, slot: str) -> None:
+    def __init__(
+        self, store: Store, encoder: SerialThread, clock: Clock, *, worker: str, slot: str, engine: str
+    ) -> None:
+        """``engine`` is the engine's version; results are reused where it and the model's revision are the same."""
         self._store = store
         self._encoder = encoder
         self._clock = clock
         self._worker = worker
         self._slot = slot
+        self._engine = engine
 
     async def input_of(self, request: JobRequest) -> Image.Image | None:
         """The decoded input image of a job that has one.
@@ -49,9 +53,7 @@ class Delivery:
             raise UnusableJob("the input image is no longer there; send it again", param="image") from error
         return await self._encoder.run(lambda: _decoded(data))
 
-    async def deliver(
-        self, run: Run, job: ClaimedJob, frames: Frames, done: Pass, loads_ms: Sequence[tuple[int, int]]
-    ) -> bool:
+    async def deliver(self, run: Run, held: Held, job: ClaimedJob, frames: Frames, done: Pass) -> bool:
         """Store one member's file and finish the job; False when it was not ours any more or could not be stored."""
         if not run.wants(job):
             return False
@@ -61,6 +63,9 @@ class Delivery:
             await run.fail(job, error)
             return False
         ran_ms = round((self._clock.monotonic() - run.claimed) * 1000)
+        loads_ms = [(start + run.clock_offset_ms, end + run.clock_offset_ms) for start, end in held.loads_ms]
+        # The slot may hold another revision than was asked for, while a new one is loaded slot by slot.
+        made_from = job.request.model_copy(update={"revision": held.model.revision})
         result = JobResult(
             key=key,
             content_type=CONTENT_TYPES[job.request.format],
@@ -75,6 +80,7 @@ class Delivery:
             worker=self._worker,
             slot=self._slot,
             stored_at=self._clock.now_ms() + run.clock_offset_ms,
+            made=made_from.digest(self._engine),
         )
         try:
             delivered = await run.finish(job, result)

@@ -226,11 +226,8 @@ class Loop:
         try:
             if isinstance(outcome, EngineError):
                 await run.fail(job, outcome)
-            else:
-                offset = run.clock_offset_ms
-                loads_ms = [(start + offset, end + offset) for start, end in staged.held.loads_ms]
-                if await self._parts.delivery.deliver(run, job, outcome, done, loads_ms):
-                    self._parts.slot.ledger.delivered()
+            elif await self._parts.delivery.deliver(run, staged.held, job, outcome, done):
+                self._parts.slot.ledger.delivered()
         except Exception as error:
             log.exception("delivery failed", extra={"job": job.id, "error": type(error).__name__})
             await run.fail(job, EngineError("the result could not be delivered"))

@@ -77,7 +77,14 @@ class Worker:
         self.pulse = Pulse(self._board, self._snapshot, clock)
         self._follower = Follower(self._board, config.slot, self.keeper, clock)
         computer = Computer(engine, self._threads["engine"], clock, self.slot.moved)
-        delivery = Delivery(dependencies.store, self._threads["files"], clock, self.slot.worker, config.slot)
+        delivery = Delivery(
+            dependencies.store,
+            self._threads["files"],
+            clock,
+            worker=self.slot.worker,
+            slot=config.slot,
+            engine=engine.version,
+        )
         self.loop = Loop(
             Parts(
                 config.pool,

@@ -74,6 +74,7 @@ class Slot:
             pid=os.getpid(),
             uuid=self._engine.device.uuid,
             device=self._engine.device.kind,
+            engine=self._engine.version,
             epoch=reached.epoch if reached else 0,
             version=reached.version if reached else 0,
             hot=keeper.hot,

@@ -160,8 +160,8 @@ class QueueModel:
         if job is None or job.lease != lease:
             return False
         if job.state is JobState.RUNNING:
-            self._cache[job.asked.digest] = result, now + CACHE_MS
-            job.result = result
+            job.result = result.model_copy(update={"made": None})
+            self._cache[result.made or job.asked.digest] = job.result, now + CACHE_MS
             self._conclude(job, JobState.SUCCEEDED, now)
         return job.state is JobState.SUCCEEDED
 

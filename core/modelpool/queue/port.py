@@ -142,7 +142,10 @@ class Queue(Protocol):
         ...
 
     async def finish(self, lease: str, job: str, result: JobResult) -> bool:
-        """Succeed, with followers and cache entry. False: the lease is gone (or the job cancelled); discard."""
+        """Succeed, with followers and cache entry. False: the lease is gone (or the job cancelled); discard.
+
+        The cache keeps the result under what it was made as (``result.made``), whatever the job asked for.
+        """
         ...
 
     async def finish_all(self, lease: str, results: Mapping[str, JobResult]) -> frozenset[str]:

@@ -112,7 +112,7 @@ class RedisQueue:
 
     async def finish_all(self, lease: str, results: Mapping[str, JobResult]) -> frozenset[str]:
         """Finish several members of a batch in one round trip. Returns those whose lease held."""
-        args = [arg for job, result in results.items() for arg in (job, result.to_json())]
+        args = [arg for job, result in results.items() for arg in (job, result.to_json(), result.made or "")]
         answers = await self._run("finish", lease, *args)
         return frozenset(job for job, held in zip(results, answers, strict=True) if held)
 

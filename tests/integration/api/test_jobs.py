@@ -8,7 +8,7 @@ import pytest
 
 from modelpool.jobs import JobState, Lane
 from support import wait_until
-from support.running_api import PAID_KEY, POOL, Api
+from support.running_api import PAID_KEY, POOL, SLOT, Api, heartbeat
 
 
 async def test_a_job_is_accepted_at_once_with_its_address(api: Api) -> None:
@@ -123,6 +123,24 @@ async def test_a_failed_job_says_why(api: Api) -> None:
     shown = await api.job(job)
     assert shown["state"] == JobState.FAILED
     assert shown["error"] == {"code": "engine_error", "message": "the model refused"}
+
+
+async def test_another_engine_version_means_another_result(api: Api) -> None:
+    async def outcome() -> object:
+        return (await api.job(await api.submit(seed=7)))["cached"]
+
+    async def serve(engine: str, started_at: int) -> None:
+        await api.board.beat(heartbeat(engine=engine, started_at=started_at))
+        await api.context.pools.refresh()
+
+    await serve("torch-1", 1)
+    await api.submit(seed=7)
+    await api.worker.finish(await api.worker.claim())
+    await api.board.farewell(SLOT)
+    await api.context.pools.refresh()
+    assert await outcome() is True  # nobody lives: as it was last
+    await serve("torch-2", 2)
+    assert await outcome() is False
 
 
 async def test_the_same_job_again_comes_from_the_cache(api: Api) -> None:

@@ -376,6 +376,16 @@ class TestSameRequestAgain:
         assert cached.record.result == new_result()
         assert not await refunds()  # a cache hit is charged like any other
 
+    async def test_a_result_is_kept_as_what_it_was_made_as_not_as_what_was_asked_for(
+        self, queue: Queue, worker: Worker
+    ) -> None:
+        asked, made = new_job(digest="a" * 64), new_result().model_copy(update={"made": "b" * 64})
+        await queue.enqueue(asked)
+        assert await queue.finish((await worker.claim()).lease, asked.id, made)
+        assert (await queue.get(asked.id)).result == new_result()
+        assert (await queue.enqueue(new_job(digest="a" * 64))).outcome is Outcome.QUEUED
+        assert (await queue.enqueue(new_job(digest="b" * 64))).record.result == new_result()
+
     async def test_who_wants_no_cache_gets_a_picture_of_their_own(self, queue: Queue, worker: Worker) -> None:
         first = new_job(digest="d" * 64)
         await queue.enqueue(first)

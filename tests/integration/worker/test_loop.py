@@ -44,6 +44,35 @@ async def test_a_job_becomes_a_picture_in_the_store(pool: Pool, engine: Simulate
     assert record.started_at <= (record.result.stored_at or 0) <= (record.finished_at or 0) + 50  # two clocks, rounded
 
 
+async def test_the_same_job_again_is_answered_with_the_same_file(pool: Pool, engine: SimulatedEngine) -> None:
+    await pool.offer(model("flat"))
+    await pool.assign("flat")
+    async with running(pool, engine):
+        first = await pool.ended(await pool.ask("flat", seed=7))
+    again = await pool.ended(await pool.ask("flat", seed=7))
+    assert (again.cached, again.result) == (True, first.result)
+
+
+async def test_what_another_engine_made_does_not_pass_for_what_was_asked_for(pool: Pool) -> None:
+    await pool.offer(model("flat"))
+    await pool.assign("flat")
+    older = SimulatedEngine()
+    older.version = "simulated-0"
+    async with running(pool, older):
+        assert (await pool.until(lambda beat: beat.hot == ("flat",))).engine == "simulated-0"
+        await pool.ended(await pool.ask("flat", seed=7))
+        assert not (await pool.ended(await pool.ask("flat", seed=7))).cached
+
+
+async def test_what_an_older_revision_made_does_not_pass_for_the_new_one(pool: Pool, engine: SimulatedEngine) -> None:
+    await pool.offer(model("flat"))
+    await pool.assign("flat")
+    async with running(pool, engine):
+        for _ in range(2):  # as while this slot has not had its turn to load revision 2
+            assert not (await pool.ended(await pool.ask("flat", seed=7, revision="2"))).cached
+        assert (await pool.ended(await pool.ask("flat", seed=7, revision="1"))).cached
+
+
 async def test_jobs_of_one_key_share_a_batch_up_to_the_cap(pool: Pool, engine: SimulatedEngine) -> None:
     await pool.offer(model("flat", batch=3))
     await pool.assign("flat")

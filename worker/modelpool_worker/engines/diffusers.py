@@ -21,6 +21,7 @@ from diffusers import AutoPipelineForImage2Image, DiffusionPipeline
 from numpy.typing import NDArray
 from PIL.Image import Image
 
+import modelpool
 from modelpool.documents import CatalogModel
 from modelpool.errors import DeviceFailed, EngineError, UnusableJob
 from modelpool.jobs import JobRequest
@@ -32,7 +33,7 @@ from modelpool_worker.engines.arguments import (
     reason_unusable,
 )
 from modelpool_worker.engines.failures import load_failure, run_failure
-from modelpool_worker.engines.files import require_safe, variant_of
+from modelpool_worker.engines.files import require_loadable, variant_of
 from modelpool_worker.engines.previews import LatentColours
 from modelpool_worker.engines.protocol import DeviceInfo, Frames, Outcome, Progress, Resident, Step, Stopped
 from modelpool_worker.engines.tracking import Tracker
@@ -54,12 +55,15 @@ class DiffusersEngine:
         diffusers.logging.disable_progress_bar()
         transformers.logging.disable_progress_bar()
         self.device = _describe(device, cpu_id)
-        self.version = f"diffusers-{diffusers.__version__}+torch-{torch.__version__}+{device}"
+        libraries = (
+            f"diffusers-{diffusers.__version__}+transformers-{transformers.__version__}+torch-{torch.__version__}"
+        )
+        self.version = f"modelpool-{modelpool.__version__}+{libraries}+{device}"
         self._torch_device = torch.device(device)
 
     def load(self, model: CatalogModel, folder: Path, progress: Progress) -> Resident:
         """See :class:`modelpool_worker.engines.protocol.Engine`."""
-        require_safe(folder)
+        require_loadable(folder)
         progress(0.05)
         try:
             pipeline = DiffusionPipeline.from_pretrained(
