@@ -14,16 +14,21 @@ WRONG_PLACE = Reading(replace(SCENE, place="right"), 47, 32)
 
 def test_picture_obeys_if_colour_and_shape_are_right() -> None:
     rates = picture_rates("shapes-flat", [SCENE] * 4, [RIGHT, WRONG_COLOUR, WRONG_PLACE, None])
-    assert (rates.count, rates.obeyed, rates.colour, rates.shape) == (4, 0.5, 0.5, 0.75)
+    assert (rates.count, rates.obeyed, rates.same, rates.colour, rates.shape) == (4, 0.5, 0.5, 0.5, 0.75)
     assert (rates.place, rates.background) == (0.5, 0.75)
 
 
-def test_clip_obeys_if_the_shape_moved_and_is_still_the_same() -> None:
+def test_clip_obeys_if_the_shape_moved_and_the_background_stayed() -> None:
     still = Reading(SCENE, 17 + LEAST_MOVE - 1, 32)
-    changed = Reading(replace(SCENE, shape="star"), 47, 32)
-    rates = clip_rates("shapes-motion", [SCENE] * 4, [RIGHT] * 4, [WRONG_PLACE, still, changed, None])
-    assert rates.obeyed == 0.25
-    assert rates.place == 0.5
+    elsewhere = Reading(replace(SCENE, background="gray"), 47, 32)
+    rates = clip_rates("shapes-motion", [SCENE] * 4, [RIGHT] * 4, [WRONG_PLACE, still, elsewhere, None])
+    assert (rates.count, rates.obeyed, rates.place, rates.background) == (4, 0.25, 0.5, 0.5)
+
+
+def test_clip_whose_shape_melts_on_its_way_obeys_but_is_not_the_same() -> None:
+    melted = Reading(replace(SCENE, shape="star"), 47, 32)
+    rates = clip_rates("shapes-motion", [SCENE] * 2, [RIGHT] * 2, [WRONG_PLACE, melted])
+    assert (rates.obeyed, rates.same, rates.colour, rates.shape) == (1.0, 0.5, 1.0, 0.5)
 
 
 @pytest.mark.parametrize("model", MODELS)
