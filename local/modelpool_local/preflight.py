@@ -15,6 +15,7 @@ from modelpool.resources.spec import Device, ModelPool
 from modelpool_local.exits import CommandFailed, Exit
 from modelpool_local.memory import estimate
 from modelpool_worker.engines.files import INDEX, folder_of
+from modelpool_worker.engines.shards import damage
 from modelpool_worker.timings import Timings
 
 WITHOUT_WEIGHTS = ("Tokenizer", "Scheduler", "Processor", "Extractor")
@@ -66,6 +67,8 @@ def _problem_of(folder: Path) -> str | None:
         return f"has a {INDEX} that cannot be read"
     if not isinstance(index, dict):
         return f"has a {INDEX} that is none"
+    if problem := damage(folder):
+        return problem
     for component, said in index.items():
         if _has_weights(said) and not any((folder / component).glob("*.safetensors")):
             return f"lacks the weights of its {component} ({component}/*.safetensors)"

@@ -97,6 +97,17 @@ def test_only_components_with_weights_must_have_them(studio: ModelPool, tmp_path
     preflight.check_models(studio, tmp_path)
 
 
+def test_a_missing_shard_of_a_models_weights_is_named(studio: ModelPool, tmp_path: Path) -> None:
+    make_models(studio, tmp_path)
+    model = tmp_path / "shapes-neon"
+    (model / "model_index.json").write_text(json.dumps(INDEX))
+    (model / "unet").mkdir()
+    (model / "unet" / "x.safetensors.index.json").write_text('{"weight_map": {"a": "x-1.safetensors"}}')
+    code, line = refusal(lambda: preflight.check_models(studio, tmp_path))
+    assert code is Exit.MODEL_MISSING
+    assert f"model shapes-neon: the folder {model} lacks unet/x-1.safetensors" in line
+
+
 @pytest.mark.parametrize("text", ["{", "[]"])
 def test_a_broken_index_is_refused(studio: ModelPool, tmp_path: Path, text: str) -> None:
     make_models(studio, tmp_path)

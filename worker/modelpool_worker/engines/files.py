@@ -1,4 +1,4 @@
-"""Which files a model folder may hold: safetensors and text, nothing that runs code when it is read."""
+"""Which files a model folder may hold, and which it must: safetensors and text, nothing that runs code when it is read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from modelpool.errors import ModelLoadFailed
+from modelpool_worker.engines.shards import damage
 
 INDEX = "model_index.json"
 MODELS_MOUNT = "/models"
@@ -32,8 +33,8 @@ def folder_of(uri: str, models_dir: Path) -> Path:
     return path
 
 
-def require_safe(folder: Path) -> None:
-    """Refuse a folder that is no pipeline, or holds files that could run code.
+def require_loadable(folder: Path) -> None:
+    """Refuse a folder that is no pipeline, holds files that could run code, or lacks some of its weights' shards.
 
     :raises ModelLoadFailed: says which file.
     """
@@ -46,6 +47,8 @@ def require_safe(folder: Path) -> None:
             raise ModelLoadFailed(
                 f"{file.relative_to(folder)} is refused: it could run code when read; convert it to safetensors"
             )
+    if problem := damage(folder):
+        raise ModelLoadFailed(f"the folder {folder} {problem}")
 
 
 def variant_of(folder: Path) -> str | None:

@@ -15,6 +15,7 @@ from unittest.mock import MagicMock
 import numpy as np
 import pytest
 import torch
+from diffusers import DiffusionPipeline
 from PIL import Image
 
 from modelpool.errors import EngineError, ModelLoadFailed, OutOfMemory, UnusableJob
@@ -92,6 +93,24 @@ def test_a_broken_folder_is_a_failed_load(
     harm(folder)
     with pytest.raises(ModelLoadFailed):
         engine.load(model("broken"), folder, lambda share: None)
+
+
+def test_weights_in_shards_are_loaded_and_a_missing_shard_is_named(
+    engine: DiffusersEngine, picture_model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sharded"
+    whole = DiffusionPipeline.from_pretrained(str(picture_model), use_safetensors=True, local_files_only=True)
+    whole.save_pretrained(folder, max_shard_size="40KB")
+    shards = sorted((folder / "unet").glob("*-of-*.safetensors"))
+    assert len(shards) > 1
+    loaded = engine.load(model("sharded"), folder, lambda share: None)
+    original = engine.load(model("pictures"), picture_model, lambda share: None)
+    assert isinstance(loaded, DiffusersResident)
+    assert isinstance(original, DiffusersResident)
+    np.testing.assert_array_equal(run(loaded, ask()), run(original, ask()))
+    shards[-1].unlink()
+    with pytest.raises(ModelLoadFailed, match=shards[-1].name):
+        engine.load(model("sharded"), folder, lambda share: None)
 
 
 def test_an_image_can_be_the_start(resident: DiffusersResident) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from modelpool.errors import ModelLoadFailed
-from modelpool_worker.engines.files import folder_of, require_safe, variant_of
+from modelpool_worker.engines.files import folder_of, require_loadable, variant_of
 
 
 @pytest.fixture
@@ -36,25 +36,31 @@ def test_other_sources_are_refused(uri: str) -> None:
 
 
 def test_safetensors_and_text_are_safe(folder: Path) -> None:
-    require_safe(folder)
+    require_loadable(folder)
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "x.pt", "x.CKPT", "x.pkl", "unet/model.py", "x.pickle", "x.npy"])
 def test_files_that_could_run_code_are_refused(folder: Path, name: str) -> None:
     (folder / name).touch()
     with pytest.raises(ModelLoadFailed, match="refused"):
-        require_safe(folder)
+        require_loadable(folder)
+
+
+def test_a_missing_shard_of_the_weights_is_named(folder: Path) -> None:
+    (folder / "unet" / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-1.safetensors"}}')
+    with pytest.raises(ModelLoadFailed, match=r"lacks unet/model-1\.safetensors"):
+        require_loadable(folder)
 
 
 def test_a_folder_without_an_index_is_no_pipeline(folder: Path) -> None:
     (folder / "model_index.json").unlink()
     with pytest.raises(ModelLoadFailed, match=r"model_index\.json is missing"):
-        require_safe(folder)
+        require_loadable(folder)
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelLoadFailed, match="nowhere"):
-        require_safe(tmp_path / "nowhere")
+        require_loadable(tmp_path / "nowhere")
 
 
 def test_half_precision_files_are_taken_where_there_are_no_others(folder: Path) -> None:
