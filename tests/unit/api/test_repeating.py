@@ -34,22 +34,6 @@ async def test_an_outage_is_told_once_and_its_end_too(error: Exception, caplog: 
     assert told[1] == "counting: works again"
 
 
-async def test_a_task_that_loses_one_cancellation_is_ended_all_the_same() -> None:
-    started = asyncio.Event()
-
-    async def stubborn() -> None:
-        started.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            await asyncio.Event().wait()
-
-    task = asyncio.create_task(stubborn())
-    await started.wait()
-    await end(task)
-    assert task.cancelled()
-
-
 async def test_a_failed_task_is_told_and_not_raised(caplog: pytest.LogCaptureFixture) -> None:
     async def broken() -> None:
         raise RuntimeError("broken")
