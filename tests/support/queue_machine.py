@@ -31,6 +31,11 @@ hot_models = st.lists(
 )
 
 
+def digest_of(what: str) -> str:
+    """A digest: equal for what is alike."""
+    return hashlib.sha256(what.encode()).hexdigest()
+
+
 class QueueMachine(QueueTwins):
     """What may happen to a queue."""
 
@@ -95,7 +100,7 @@ class QueueMachine(QueueTwins):
             subject=f"{lane.value} {subject}",
             steps=4 + kind // 4,
             width=512 + kind // 2 % 2 * 512,
-            digest=hashlib.sha256((f"kind {kind}" if alike else name).encode()).hexdigest(),
+            digest=digest_of(f"kind {kind}" if alike else name),
             work=work,
             charge_id=f"charge {name}" if charged else None,
             use_cache=use_cache,
@@ -218,8 +223,10 @@ class QueueMachine(QueueTwins):
     def finish(self, claim: Any, data: st.DataObject, twice: bool) -> None:
         _, _, _, batch = claim
         job = data.draw(st.sampled_from(batch.jobs))
+        made = data.draw(st.sampled_from([None, digest_of("kind 0"), digest_of("nobody's")]))
         for attempt in range(1 + twice):
-            self.both("finish", batch.lease, job.id, new_result(key=f"results/{batch.lease}-{attempt}.png"))
+            result = new_result(key=f"results/{batch.lease}-{attempt}.png")
+            self.both("finish", batch.lease, job.id, result.model_copy(update={"made": made}))
 
     @rule(claim=claims)
     def finish_all(self, claim: Any) -> None:

@@ -55,9 +55,7 @@ class DiffusersEngine:
         diffusers.logging.disable_progress_bar()
         transformers.logging.disable_progress_bar()
         self.device = _describe(device, cpu_id)
-        libraries = (
-            f"diffusers-{diffusers.__version__}+transformers-{transformers.__version__}+torch-{torch.__version__}"
-        )
+        libraries = "+".join(f"{library.__name__}-{library.__version__}" for library in (diffusers, transformers, torch))
         self.version = f"modelpool-{modelpool.__version__}+{libraries}+{device}"
         self._torch_device = torch.device(device)
 
