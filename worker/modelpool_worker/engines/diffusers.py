@@ -55,8 +55,8 @@ class DiffusersEngine:
         diffusers.logging.disable_progress_bar()
         transformers.logging.disable_progress_bar()
         self.device = _describe(device, cpu_id)
-        libraries = "+".join(f"{library.__name__}-{library.__version__}" for library in (diffusers, transformers, torch))
-        self.version = f"modelpool-{modelpool.__version__}+{libraries}+{device}"
+        parts = (modelpool, diffusers, transformers, torch)
+        self.version = "+".join([*(f"{part.__name__}-{part.__version__}" for part in parts), device])
         self._torch_device = torch.device(device)
 
     def load(self, model: CatalogModel, folder: Path, progress: Progress) -> Resident:
