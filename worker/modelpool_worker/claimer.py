@@ -52,3 +52,15 @@ class Claimer:
             await Run(batch, self._queue, self._clock).release()
             return None
         return batch
+
+    async def give_up(self) -> None:
+        """Give back what a claim that got no answer may have brought: it is made once more, for no model.
+
+        :raises QueueUnavailable: nobody knows whether there was a batch; if so, its lease lapses.
+        """
+        if self._unanswered is None:
+            return
+        batch = await self._queue.claim(self._slot.worker, self._slot.name, [], lease_ms=LEASE_MS, lease=self._unanswered)
+        self._unanswered = None
+        if batch is not None:
+            await Run(batch, self._queue, self._clock).release()

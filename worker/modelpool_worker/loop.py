@@ -266,8 +266,9 @@ class Loop:
         try:
             async with asyncio.timeout(CLAIM_ENDS_SECONDS):
                 await self._between_claims.wait()
-        except TimeoutError:
-            log.warning("a claim is still on its way; what it brings waits for its lease to lapse")
+                await self._claimer.give_up()
+        except (TimeoutError, QueueUnavailable):
+            log.warning("a claim got no answer; what it has brought waits for its lease to lapse")
 
     async def give_back(self) -> None:
         """Release everything that is left; no attempt is counted."""

@@ -364,6 +364,28 @@ async def test_a_batch_of_an_unanswered_claim_is_given_back_when_its_model_has_l
     assert (record.attempts, record.solo, engine.batches) == (0, False, [])
 
 
+async def test_what_an_unanswered_claim_has_brought_is_given_back_when_a_drain_begins(
+    pool: Pool, engine: SimulatedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pool.offer(model("flat"))
+    await pool.assign("flat")
+    job = await pool.ask("flat")
+    async with running(pool, engine) as at_work:
+
+        async def told_to_end() -> None:
+            at_work.stop.set()
+            await wait_until(lambda: at_work.worker.slot.draining)
+
+        claim = LosesTheFirstBatch(pool, told_to_end)
+        monkeypatch.setattr(pool.queue, "claim", claim)
+        later = await pool.ask("flat", steps=3)
+        await at_work.task
+    assert claim.lost is not None
+    for record in (await pool.queue.get(job), await pool.queue.get(later)):
+        assert (record.state, record.attempts, record.solo) == (JobState.QUEUED, 0, False)
+    assert engine.batches == []
+
+
 async def test_draining_finishes_the_running_batch_and_gives_back_the_next(pool: Pool, engine: SimulatedEngine) -> None:
     await pool.offer(model("flat", batch=1))
     await pool.assign("flat")
