@@ -3,7 +3,7 @@
 -- then fields and values of the record: lane, subject, model, work, price, digest, key, others, and the body's slices.
 -- Returns of each {'queued', id, now, position}, {'joined', id, now, position, leader}, {'cached', id, now, result},
 -- {'repeated', id}, {'conflict', id}, or an error, which is no concern of the other jobs.
-local heads, wanted, woken = {}, {}, {}
+local heads, lives, wanted, woken = {}, {}, {}, {}
 
 -- The tag of the first in a line, false when nobody stands there; and the line's name.
 local function head_of(line, model)
@@ -74,10 +74,9 @@ local function enqueue(first, last)
     call('HSET', record, 'shape', shape)
   end
   remember()
-  if life > known_number('life') then note('life', life) end
 
   if leader then
-    if join(leader, job) then woken[model], heads = true, {} end
+    if join(leader, job) then woken[model], heads, lives = true, {}, {} end
     local position = ahead(leader)
     tell(job, position)
     return {'joined', id, now, position, leader.id}
@@ -86,7 +85,7 @@ local function enqueue(first, last)
   -- Who wants no cache follows nobody, and leads only where nobody does.
   if use_cache == '1' or not leading then lead(job, job.ttl) end
   bill(job)
-  enter(job, head)
+  enter(job, lives)
   heads[place] = math.min(head or math.huge, job.tag)
   wanted[model], woken[model] = (wanted[model] or 0) + 1, true
   local position = ahead(job)
@@ -94,7 +93,7 @@ local function enqueue(first, last)
   return {'queued', id, now, position}
 end
 
-recall({'ticket', 'paid', 'free', 'mixes', 'life'})
+recall({'ticket', 'paid', 'free', 'mixes'})
 local answers, first, well, problem = {}, 2, false, nil
 while ARGV[first] do
   local last = first + ARGV[first]

@@ -15,8 +15,7 @@
 --   debt:<line>:<subject> the virtual time at which a user's next job may start
 --   tally          hash   tickets given out; per line V, the largest virtual start time that was claimed as a head;
 --                         per model and lane jobs queued, per model work queued (ms) and jobs running; whether
---                         workers here mix parameters; the longest life that a job came with; until when a line, due
---                         and the tally itself are known to live (kept:<line>:<model>)
+--                         workers here mix parameters
 -- A member of a zset is ticket .. id: equal starts are served in the order of arrival.
 
 local call = redis.call
@@ -97,14 +96,20 @@ local function ring(audience, model) call('PUBLISH', key('wake', audience), mode
 -- Redis writes a number in full precision, and slowly; whole ones are sooner written here.
 local function whole_number(number) return string.format('%d', number) end
 
--- Keep a shared key at least as long as a job's record; the slack saves most of the writes.
-local function keep(name, ttl)
-  if call('PTTL', name) < ttl then call('PEXPIRE', name, whole_number(ttl + SLACK_MS)) end
+-- Keep a shared key at least as long as a job's record; the slack saves most of the writes. `lives`: what this script
+-- knows of the keys that lose no member meanwhile, so that it looks once.
+local function keep(name, ttl, lives)
+  local life = lives and lives[name] or call('PTTL', name)
+  if life < ttl then
+    life = ttl + SLACK_MS
+    call('PEXPIRE', name, whole_number(life))
+  end
+  if lives then lives[name] = life end
 end
 
-local function add(name, score, entry, ttl)
+local function add(name, score, entry, ttl, lives)
   call('ZADD', name, score, entry)
-  keep(name, ttl)
+  keep(name, ttl, lives)
 end
 
 local function ttl_of(job) return job.ttl or math.max(0, job.deadline - now) + RECORD_MS end
@@ -164,21 +169,12 @@ local function places(job)
   return {line, batch, key('shape', job.line, job.shape)}
 end
 
--- Stand in line. While others stand in it, neither the line nor due is made anew, and how long they and the tally live
--- is written there: that spares looking.
-local function enter(job, others)
-  local ttl, mark, name = ttl_of(job), 'kept:' .. job.line .. ':' .. job.model, member(job)
-  local kept = others and now + ttl <= known_number(mark)
-  for i, place in ipairs(places(job)) do
-    call('ZADD', place, job.tag, name)
-    if i > 1 then keep(place, ttl) elseif not kept then keep(place, ttl + SLACK_MS) end
-  end
-  call('ZADD', key('due'), job.deadline, job.id)
-  if not kept then
-    keep(key('due'), ttl + SLACK_MS)
-    tally_ttl = math.max(tally_ttl, ttl + SLACK_MS)
-    note(mark, now + ttl + SLACK_MS)
-  end
+-- Stand in line. `lives`: see keep.
+local function enter(job, lives)
+  local ttl, name = ttl_of(job), member(job)
+  for _, place in ipairs(places(job)) do add(place, job.tag, name, ttl, lives) end
+  add(key('due'), job.deadline, job.id, ttl, lives)
+  tally_ttl = math.max(tally_ttl, ttl)
   count(job, job.lane, 1)
   count(job, 'work', milliseconds(job.work))
 end
@@ -236,9 +232,9 @@ local function reached(line) return known_number(line) end
 -- when nothing of the user's can be waiting any more.
 local function bill(job)
   local began = math.max(job.tag, reached(job.line))
-  local life = math.max(ttl_of(job) - RECORD_MS, known_number('life'), 1)
-  call('SET', key('debt', job.line, job.subject), string.format('%.17g', began + job.work / WEIGHT[job.lane]),
-    'PX', whole_number(life))
+  local debt = key('debt', job.line, job.subject)
+  local life = math.max(ttl_of(job) - RECORD_MS, call('PTTL', debt), 1)
+  call('SET', debt, string.format('%.17g', began + job.work / WEIGHT[job.lane]), 'PX', whole_number(life))
 end
 
 -- The id of the job in flight that identical ones follow.

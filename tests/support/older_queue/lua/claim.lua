@@ -1,0 +1,100 @@
+-- The next batch: the head of line over the hot models decides the key, paid before free.
+-- ARGV: lease, slot, lease ms, mixes ('1'), then name, cap and work limit (or empty) of each hot model.
+-- Returns {now, id, body, lane, work, attempts, solo, enqueued, deadline, trace, id, …}, nil when there is nothing to
+-- do, or 'reap' when the caller shall do that first.
+local lease, slot, lease_ms, mixes = unpack(ARGV, 2, 5)
+local answer = {now}
+
+local function hand_out(job)
+  for _, value in ipairs({job.id, whole(job, 'body'), job.lane, job.work, job.attempts, job.solo or '', job.enqueued,
+    job.deadline, job.trace or ''}) do
+    answer[#answer + 1] = value
+  end
+end
+
+-- The reply to this very claim was lost: answer again.
+local taken = call('GET', key('lease', lease))
+if taken then
+  for id in taken:gmatch('%S+') do
+    local job = read(id)
+    if job and job.state == 'running' and job.lease == lease then hand_out(job) end
+  end
+  return #answer > 1 and answer
+end
+
+-- Nobody is handed a job whose time is over. After an outage that may be more than one script should do.
+local _, more = settle(CHUNK)
+if more then return 'reap' end
+
+-- From now on jobs enter the sets that mixing claims fill up from. In a full memory the first write must take away.
+local function announce_mixing()
+  if mixes ~= '1' or call('HEXISTS', key('tally'), 'mixes') == 1 then return end
+  call('HDEL', key('tally'), 'mixes')
+  call('HSET', key('tally'), 'mixes', 1)
+  keep(key('tally'), RECORD_MS)
+end
+
+local function head_of_line()
+  for _, line in ipairs(LINES) do
+    local first
+    for i = 6, #ARGV, 3 do
+      local top = call('ZRANGE', key('line', line, ARGV[i]), 0, 0, 'WITHSCORES')
+      local name, tag = top[1], tonumber(top[2])
+      if name and (not first or tag < first.tag or (tag == first.tag and name < first.name)) then
+        first = {name = name, tag = tag, line = line, model = ARGV[i],
+          cap = tonumber(ARGV[i + 1]), room = tonumber(ARGV[i + 2]) or math.huge}
+      end
+    end
+    if first then return first end
+  end
+end
+
+local first, head
+for _ = 1, CHUNK do
+  first = head_of_line()
+  if not first then break end
+  head = read(id_of(first.name))
+  if head and head.state == 'queued' then break end
+  head = nil
+  call('ZREM', key('line', first.line, first.model), first.name) -- damage: it has no record, or does not wait
+end
+if not head then
+  announce_mixing()
+  return false
+end
+
+-- Others with the head's key join in the order of their tags, free ones only when no other paid job can, until the
+-- batch is full or the next one would cost too much.
+local batch = {head}
+local function fill()
+  local room = first.room - head.work
+  local kind, group = 'batch', head.key
+  if mixes == '1' and head.shape then kind, group = 'shape', head.shape end
+  for _, line in ipairs(first.line == 'paid' and LINES or {'free'}) do
+    for _, name in ipairs(call('ZRANGE', key(kind, line, group), 0, first.cap - 1)) do
+      local job = name ~= first.name and read(id_of(name))
+      if job and job.state == 'queued' then
+        room = room - job.work
+        if #batch >= first.cap or room < 0 then return end
+        batch[#batch + 1] = job
+      end
+    end
+  end
+end
+if head.solo ~= '1' and first.cap > 1 then fill() end
+
+leave(batch)
+count(head, 'running', #batch)
+local ids, due, lapse, company = {}, {}, tostring(now + lease_ms), tostring(#batch)
+for i, job in ipairs(batch) do
+  change(job, {state = 'running', lease = lease, slot = slot, started = now_text, company = company})
+  local sooner = tonumber(job.deadline) < now + lease_ms
+  ids[i], due[2 * i - 1], due[2 * i] = job.id, sooner and job.deadline or lapse, job.id
+  hand_out(job)
+end
+call('ZADD', key('due'), unpack(due))
+-- V follows the heads only: a batch mate from far behind says nothing about how far the line has come.
+if first.tag > reached(first.line) then call('HSET', key('tally'), first.line, first.tag) end
+call('SET', key('lease', lease), table.concat(ids, ' '), 'PX', lease_ms)
+announce_mixing()
+return answer

@@ -1,0 +1,3 @@
+-- Look after one chunk of what is due. Returns {how many jobs moved, 1 when more is due}.
+local moved = settle(CHUNK)
+return {moved, #call('ZRANGEBYSCORE', key('due'), '-inf', now, 'LIMIT', 0, 1)}

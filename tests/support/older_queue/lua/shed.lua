@@ -1,0 +1,2 @@
+-- Count a job that admission turned away. ARGV: model.
+demand(ARGV[2])
