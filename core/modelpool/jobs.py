@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -100,18 +101,18 @@ class JobRequest(Document):
 
     def shape_key(self) -> str:
         """What must be equal for tensors to share a forward pass."""
-        return _key(
-            self.model, self.revision, self.task.value, self.width, self.height, self.frames, *sorted(self.adapters)
-        )
+        adapters = "".join(f"|{adapter}" for adapter in sorted(self.adapters))
+        size = f"{self.width}|{self.height}|{self.frames}"
+        return f"{self.model}|{self.revision}|{self.task.value}|{size}{adapters}"
 
     def parameter_key(self) -> str:
         """What a stock pipeline takes once per call; only the parameters that the task uses count."""
-        parts: list[object] = [self.steps, self.guidance, self.scheduler or ""]
+        key = f"{self.steps}|{self.guidance}|{self.scheduler or ''}"
         if self.task is Task.IMAGE_TO_IMAGE:
-            parts.append(self.strength)
+            key += f"|{self.strength}"
         if self.task.makes_video:
-            parts += [self.fps, self.motion]
-        return _key(*parts)
+            key += f"|{self.fps}|{self.motion}"
+        return key
 
     def digest(self, engine_version: str) -> str:
         """64 hex digits; two jobs with equal digests may share one result.
@@ -199,10 +200,12 @@ class NewJob(BaseModel):
     use_cache: bool = True
 
 
-class JobRecord(BaseModel):
-    """A job as Redis knows it. ``seq`` grows with every change; times are integer Unix milliseconds."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """A job as Redis knows it. ``seq`` grows with every change; times are integer Unix milliseconds.
 
-    model_config = ConfigDict(frozen=True)
+    What it is made of has been checked: by who asked, or on the way out of Redis.
+    """
 
     id: str
     pool: str
@@ -253,7 +256,3 @@ class JobEvent(Document):
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces, for hashing."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def _key(*parts: object) -> str:
-    return "|".join(str(part) for part in parts)

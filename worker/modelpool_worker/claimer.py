@@ -60,7 +60,9 @@ class Claimer:
         """
         if self._unanswered is None:
             return
-        batch = await self._queue.claim(self._slot.worker, self._slot.name, [], lease_ms=LEASE_MS, lease=self._unanswered)
+        batch = await self._queue.claim(
+            self._slot.worker, self._slot.name, [], lease_ms=LEASE_MS, lease=self._unanswered
+        )
         self._unanswered = None
         if batch is not None:
             await Run(batch, self._queue, self._clock).release()

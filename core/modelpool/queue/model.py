@@ -1,7 +1,8 @@
 """The queue's rules in plain Python: pure, synchronous, the time passed in. What this says, Redis does.
 
-Who stands where is in :mod:`modelpool.queue.lines`; here is what becomes of a job between enqueue and its end. Records
-never age here, while in Redis all has a life; lists that Redis works off in chunks are done at once.
+Who stands where is in :mod:`modelpool.queue.lines`, who follows whom in :mod:`modelpool.queue.flights`; here is what
+becomes of a job between enqueue and its end. Records never age here, while in Redis all has a life; lists that Redis works
+off in chunks are done at once.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from collections.abc import Sequence
 
 from modelpool.errors import IdempotencyConflict, JobIsFinal, JobNotFound
 from modelpool.jobs import MAX_ATTEMPTS, JobError, JobEvent, JobFailure, JobRecord, JobResult, JobState, NewJob
+from modelpool.queue.flights import Flights
 from modelpool.queue.job import Bell, Job, Refund
 from modelpool.queue.lines import Lines
 from modelpool.queue.port import Batch, Enqueued, FailureKind, HotModel, ModelDepth, Outcome, Renewal
-from modelpool.queue.rules import CACHE_MS, DAY_MS, EXPIRED, LINES, WORKER_LOST, line_of
+from modelpool.queue.rules import CACHE_MS, DAY_MS, EXPIRED, WORKER_LOST, line_of
 
 
 class QueueModel:
@@ -26,10 +28,7 @@ class QueueModel:
         self._pool = pool
         self._jobs: dict[str, Job] = {}
         self._lines = Lines()
-        self._flights: dict[str, Job] = {}
-        """By digest: the job that identical ones follow."""
-        self._followers: dict[str, list[Job]] = {}
-        """By leader."""
+        self._flights = Flights(self._lines)
         self._claims: dict[str, list[Job]] = {}
         """By lease."""
         self._cache: dict[str, tuple[JobResult, int]] = {}
@@ -63,23 +62,21 @@ class QueueModel:
         self._tickets += 1
         job.ticket, job.due, job.mixable = self._tickets, job.deadline, self._lines.mixing
         job.tag = self._lines.start(job.line, job.model, asked.subject)
-        leader = self._flights.get(asked.digest)
+        leader = self._flights.leader(job)
         if asked.use_cache and leader is not None:
             job.state = JobState.FOLLOWING
-            self._followers.setdefault(leader.id, []).append(job)
-            lifted = self._lift(leader, job)
+            lifted = self._flights.join(leader, job) and self._lift(leader, job)
             self._tell(job)
             if lifted:
                 self._ring_workers(leader)
             return self._answer(job, Outcome.JOINED)
-        # Who wants no cache follows nobody, and leads only where nobody does.
-        self._flights.setdefault(asked.digest, job)
+        self._flights.lead(job)
         self._lines.bill(job)
         self._enter(job)
         self._tell(job)
         self._ring_workers(job)
         self._models.add(job.model)
-        self._count_demand(job.model, now)
+        self.shed(job.model, now)
         self.told.append(Bell("operator", job.model))
         return self._answer(job, Outcome.QUEUED)
 
@@ -98,14 +95,7 @@ class QueueModel:
         return Enqueued(self.get(job.id), outcome, self.position(job.id))
 
     def _lift(self, leader: Job, follower: Job) -> bool:
-        """The leader waits where the first of them all would, and stays there when that one leaves.
-
-        Who lifts owes for it: else an accomplice could move any number of jobs ahead. Returns whether it stands in line
-        elsewhere now.
-        """
-        if (LINES.index(follower.line), follower.tag) >= (LINES.index(leader.line), leader.tag):
-            return False
-        self._lines.bill(follower)
+        """Returns whether it stands in line elsewhere now."""
         waits = leader.state is JobState.QUEUED
         if waits:
             self._lines.leave(leader)
@@ -218,11 +208,11 @@ class QueueModel:
         """End a job for good. Succeeded and failed are true of every identical job, so followers end alike; a cancelled
         or expired leader only hands over."""
         was, job.state, job.finished_at, job.error, job.due = job.state, state, now, error, math.inf
-        leader = self._flights.get(job.asked.digest)
+        leader = self._flights.leader(job)
         if was is JobState.QUEUED:
             self._lines.leave(job)
         elif was is JobState.FOLLOWING and leader is not None:
-            self._followers[leader.id].remove(job)
+            self._flights.part(leader, job)
         self._changed(job)
         if state in (JobState.FAILED, JobState.EXPIRED) or (
             state is JobState.CANCELLED and was is not JobState.RUNNING
@@ -230,37 +220,14 @@ class QueueModel:
             self._refund(job)
         if leader is not job:
             return
-        del self._flights[job.asked.digest]
-        followers = sorted(self._followers.pop(job.id, []), key=lambda follower: follower.rank)
+        followers = self._flights.land(job)
         if state in (JobState.SUCCEEDED, JobState.FAILED):
             for follower in followers:
                 follower.result = job.result
                 self._conclude(follower, state, now, error)
         elif followers:
-            self._promote(*followers)
-
-    def _promote(self, heir: Job, *others: Job) -> None:
-        """The first follower becomes the leader. Unless it lifted the one before, only now does its job cost the user
-        virtual time, so it comes after what the user has asked for since; but it waits no longer than the next of the
-        followers would, who then gives that turn: to follow costs nothing, so it could be lent again and again."""
-        self._flights[heir.asked.digest] = heir
-        self._followers[heir.id] = list(others)
-        turn = self._turn(heir)
-        if not heir.billed:
-            heir.tag = turn
-            self._lines.bill(heir)
-        helper = next((other for other in others if other.line == heir.line), None)
-        if helper is not None and (turn := self._turn(helper)) < heir.tag:
-            heir.tag = helper.tag = turn
-            if not helper.billed:
-                self._lines.bill(helper)
-        self._stand(heir)
-
-    def _turn(self, follower: Job) -> float:
-        """The tag with which it would stand in line now."""
-        if follower.billed:
-            return follower.tag
-        return max(follower.tag, self._lines.debt(follower.line, follower.asked.subject))
+            self._flights.promote(*followers)
+            self._stand(followers[0])
 
     def _stand(self, job: Job) -> None:
         """It waits in line, again or for the first time."""
@@ -292,14 +259,14 @@ class QueueModel:
     def get(self, job_id: str) -> JobRecord:
         """The record."""
         job = self.job(job_id)
-        leader = self._flights.get(job.asked.digest) if job.state is JobState.FOLLOWING else None
+        leader = self._flights.leader(job) if job.state is JobState.FOLLOWING else None
         return job.record(self._pool, leader)
 
     def position(self, job_id: str) -> int | None:
         """How many jobs start before this one; a follower stands where its leader does."""
         job = self._jobs.get(job_id)
         if job is not None and job.state is JobState.FOLLOWING:
-            job = self._flights[job.asked.digest]
+            job = self._flights.leader(job)
         return self._lines.ahead(job) if job is not None and job.state is JobState.QUEUED else None
 
     def depths(self) -> dict[str, ModelDepth]:
@@ -314,8 +281,8 @@ class QueueModel:
         return {model: [self._demand[model, minute] for minute in span] for model in sorted(models)}
 
     def shed(self, model: str, now: int) -> None:
-        """Count a job that admission turned away."""
-        self._count_demand(model, now)
+        """Count a job that admission turned away: one that is asked for is demand whether admitted or not."""
+        self._demand[model, now // 60_000] += 1
 
     def reached(self, line: str) -> float:
         """How far the heads of a line have come in virtual time; for those who look closely."""
@@ -326,10 +293,6 @@ class QueueModel:
         if job_id not in self._jobs:
             raise JobNotFound(f"There is no job {job_id}.", param="id")
         return self._jobs[job_id]
-
-    def _count_demand(self, model: str, now: int) -> None:
-        """A job was asked for: that is demand whether admitted or not."""
-        self._demand[model, now // 60_000] += 1
 
     def _held(self, lease: str, job_id: str) -> Job | None:
         job = self._jobs.get(job_id)

@@ -133,7 +133,11 @@ def _command(group: list[_Passenger]) -> Words:
     head = group[0].head
     if head is None:
         return group[0].words
-    return head + tuple(word for passenger in group for word in (len(passenger.words), *passenger.words))
+    command = list(head)
+    for passenger in group:
+        command.append(len(passenger.words))
+        command += passenger.words
+    return tuple(command)
 
 
 def _parts(group: list[_Passenger], answer: Any) -> Sequence[Any]:

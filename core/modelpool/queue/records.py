@@ -6,6 +6,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Any
 
 from modelpool.jobs import (
     JobError,
@@ -21,6 +22,7 @@ from modelpool.queue.port import Batch, ClaimedJob, ModelDepth
 from modelpool.queue.scripts import SLICE, SLICES
 
 _CLAIMED_FIELDS = 9
+_BODY_SLICES = ("body", *(f"b{number}" for number in range(2, SLICES + 1)))
 
 
 def short_hash(text: str) -> str:
@@ -28,25 +30,25 @@ def short_hash(text: str) -> str:
     return urlsafe_b64encode(blake2b(text.encode(), digest_size=10).digest()).decode().rstrip("=")
 
 
-@lru_cache(maxsize=1024)
-def _short_key(text: str) -> str:
-    """Of a shape or parameter key: few different ones are in use at one time."""
-    return short_hash(text)
-
-
 def short_keys(request: JobRequest) -> tuple[str, str]:
     """Who may share a forward pass with it when parameters are mixed, and who when they are not."""
-    shape = request.shape_key()
-    return _short_key(shape), _short_key(f"{shape}\n{request.parameter_key()}")
+    return _short_keys(request.shape_key(), request.parameter_key())
+
+
+@lru_cache(maxsize=1024)
+def _short_keys(shape: str, parameters: str) -> tuple[str, str]:
+    """Few different ones are in use at one time."""
+    return short_hash(shape), short_hash(f"{shape}\n{parameters}")
 
 
 def fields_of(job: NewJob, key: str) -> list[str | bytes]:
     """What the scripts need of a new job: fields and values in turn. Floats keep all their digits."""
+    request = job.request
     fields: list[str | bytes] = [
         "lane", job.lane.value,
         "subject", job.subject,
-        "model", job.request.model,
-        "work", format(job.work, ".17g"),
+        "model", request.model,
+        "work", repr(job.work),
         "price", str(job.price),
         "digest", job.digest,
         "key", key,
@@ -55,17 +57,15 @@ def fields_of(job: NewJob, key: str) -> list[str | bytes]:
         fields += ["charge", job.charge_id]
     if job.trace is not None:
         fields += ["trace", job.trace]
-    fields += _slices("body", job.request.to_json().encode())
+    _put_body(fields, request.to_json().encode())
     return fields
 
 
-def _slices(field: str, value: bytes) -> list[str | bytes]:
-    """A long value in slices that Redis keeps compact, as the scripts' ``put`` does it: names and slices in turn."""
-    size = max(SLICE, -(-len(value) // SLICES))
-    slices: list[str | bytes] = [field, value[:size]]
-    for number, start in enumerate(range(size, len(value), size), 2):
-        slices += f"{field[0]}{number}", value[start : start + size]
-    return slices
+def _put_body(fields: list[str | bytes], body: bytes) -> None:
+    """The request, in slices that Redis keeps compact when it is long, as the scripts' ``put`` does it."""
+    size = SLICE if len(body) <= SLICE * SLICES else -(-len(body) // SLICES)
+    for name, start in zip(_BODY_SLICES, range(0, len(body), size), strict=False):
+        fields += name, body[start : start + size]
 
 
 def new_record(
@@ -139,15 +139,15 @@ def _read_failure(line: str) -> JobFailure:
     return JobFailure(at=int(at), slot=slot or None, error=JobError.model_validate_json(error))
 
 
-def read_batch(lease: str, answer: Sequence[str | int]) -> Batch:
+def read_batch(lease: str, answer: Sequence[Any]) -> Batch:
     """A batch from the claim script's flat answer."""
     claimed_at, *values = answer
     rows = (values[i : i + _CLAIMED_FIELDS] for i in range(0, len(values), _CLAIMED_FIELDS))
     return Batch(lease=lease, jobs=tuple(_read_claimed(row) for row in rows), claimed_at=int(claimed_at))
 
 
-def _read_claimed(row: Sequence[str | int]) -> ClaimedJob:
-    job, body, lane, work, attempts, solo, enqueued, deadline, trace = map(str, row)
+def _read_claimed(row: Sequence[Any]) -> ClaimedJob:
+    job, body, lane, work, attempts, solo, enqueued, deadline, trace = row
     return ClaimedJob(
         id=job,
         request=JobRequest.model_validate_json(body),

@@ -36,6 +36,7 @@ class RedisQueue:
 
     def __init__(self, pool: PoolRef, client: Redis, *, now: Callable[[], int] | None = None) -> None:
         self._pool = pool
+        self._name = str(pool)
         self.client = client
         self._run = ScriptRunner(pool, client, now)
 
@@ -52,7 +53,7 @@ class RedisQueue:
             shape,
             *fields_of(job, key),
         )
-        pool = str(self._pool)
+        pool = self._name
         match outcome:
             case "queued":
                 now, position = rest
@@ -153,7 +154,7 @@ class RedisQueue:
                 param="id",
             )
         leader, *flat = answer
-        return read_record(job, str(self._pool), leader, flat)
+        return read_record(job, self._name, leader, flat)
 
     async def position(self, job: str) -> int | None:
         """How many jobs will start before this one; None when it is not waiting."""

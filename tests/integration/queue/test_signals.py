@@ -76,7 +76,10 @@ async def test_an_event_of_a_job_that_waits_says_how_many_start_before_it(queue:
         assert await positions(paid.id) == [0]
         follower = new_job(lane=Lane.PAID, subject="bob", digest=second.digest)
         await queue.enqueue(follower)
-        assert await positions(second.id, follower.id) == [0, 0]  # lifted among the paid: equal starts in the order of arrival
+        assert await positions(second.id, follower.id) == [
+            0,
+            0,
+        ]  # lifted among the paid: equal starts in the order of arrival
         await queue.cancel(second.id)
         assert await positions(second.id, follower.id) == [None, 1]  # who takes its place
 

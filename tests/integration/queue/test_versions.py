@@ -68,6 +68,20 @@ async def test_two_versions_of_the_scripts_work_side_by_side(
     assert await findings(client, clock) == []
 
 
+def any_job(chance: random.Random, name: str) -> NewJob:
+    """One of few users and kinds, often the same as others."""
+    lane, kind = chance.choice(list(Lane)), chance.randrange(8)
+    return new_job(
+        lane=lane,
+        subject=f"{lane} {chance.randrange(3)}",
+        steps=4 + kind % 2,
+        deadline_ms=chance.choice((60_000, 600_000)),
+        id=name,
+        digest=f"{kind if kind < 4 else chance.getrandbits(60) + 8:064x}",
+        use_cache=kind != 3,
+    )
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_whatever_two_versions_do_in_turn_nothing_is_lost(
     client: Redis, clock: Clock, newer: RedisQueue, older: OlderQueue, seed: int
@@ -80,20 +94,7 @@ async def test_whatever_two_versions_do_in_turn_nothing_is_lost(
         queue = chance.choice(queues)
         match chance.choice(("enqueue", "enqueue", "enqueue", "claim", "finish", "fail", "release", "cancel", "time")):
             case "enqueue":
-                lane, kind = chance.choice(list(Lane)), chance.randrange(8)
-                fields = {"digest": f"{kind:064x}", "use_cache": False} if kind < 4 else {}
-                if kind < 3:
-                    fields["use_cache"] = True
-                jobs.append(
-                    new_job(
-                        lane=lane,
-                        subject=f"{lane} {chance.randrange(3)}",
-                        steps=4 + kind % 2,
-                        deadline_ms=chance.choice((60_000, 600_000)),
-                        id=f"job{seed}of{len(jobs)}",
-                        **fields,
-                    )
-                )
+                jobs.append(any_job(chance, f"job{seed}of{len(jobs)}"))
                 await client.delete(POOL.key("cache", jobs[-1].digest))
                 await queue.enqueue(jobs[-1])
             case "claim":
