@@ -2,7 +2,10 @@
 
 import hashlib
 import itertools
+from collections import Counter
 from typing import Any
+
+from redis.asyncio import Redis
 
 from modelpool.jobs import JobRequest, JobResult, Lane, NewJob
 from modelpool.queue.port import Batch, HotModel, Queue
@@ -78,3 +81,9 @@ class Worker:
         """The ids of the next batch, none when there is nothing to do."""
         batch = await self.queue.claim(self.name, f"slot-{self.name}", self.hot, mixes=mixes)
         return [job.id for job in batch.jobs] if batch else []
+
+
+async def refunded(client: Redis) -> Counter[str]:
+    """How often each charge of the pool's jobs was given back."""
+    entries: Any = await client.xrange(POOL.key("refunds"))
+    return Counter(fields["charge"] for _, fields in entries)

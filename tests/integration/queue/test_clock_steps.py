@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -14,7 +15,7 @@ from modelpool.queue.connection import connect
 from modelpool.queue.port import Batch, HotModel
 from modelpool.queue.redis import RedisQueue
 from support import RedisProcess, bundled_redis, debian_redis
-from support.queues import POOL, Worker, new_job, new_result
+from support.queues import POOL, Worker, new_job, new_result, refunded
 from support.stepped_clock import SteppedClock
 
 HOUR = 3600.0
@@ -47,10 +48,6 @@ async def client(server: RedisProcess, clock: SteppedClock) -> AsyncIterator[Red
 @pytest.fixture
 def queue(client: Redis) -> RedisQueue:
     return RedisQueue(POOL, client)
-
-
-async def refunded(client: Redis) -> Counter[str]:
-    return Counter(entry["charge"] for _, entry in await client.xrange(POOL.key("refunds")))
 
 
 async def test_the_server_goes_by_the_clock_that_the_test_sets(client: Redis, clock: SteppedClock) -> None:
@@ -124,7 +121,7 @@ class Traffic:
 
     async def ask(self) -> None:
         kind = self.chance.randrange(4)
-        same = {"digest": f"{kind:064x}"} if kind < 2 else {}
+        same: dict[str, Any] = {"digest": f"{kind:064x}"} if kind < 2 else {}
         job = new_job("sdxl" if kind == 3 else "flux", deadline_ms=self.chance.choice([600_000, 20_000_000]), **same)
         self.jobs.add((await self.queue.enqueue(job)).record.id)
 
@@ -172,8 +169,8 @@ async def test_whatever_the_clock_does_each_job_ends_once_and_is_paid_back_at_mo
     assert set(holders.values()) <= {1}, "one valid lease a job"
     clock.set(3 * HOUR)
     await queue.reap()
-    while batch := await traffic.work():
-        await traffic.deliver(batch)
+    while (waiting := await traffic.work()) is not None:
+        await traffic.deliver(waiting)
     records = [await queue.get(job) for job in traffic.jobs]
     assert all(record.state.is_final for record in records), "nothing is lost"
     unhappy = {record.charge_id for record in records if record.state in (JobState.FAILED, JobState.EXPIRED)}

@@ -1,7 +1,6 @@
 """During an upgrade two versions of the scripts, of the client, and of the records are in use at once."""
 
 import random
-from collections import Counter
 
 import pytest
 from redis.asyncio import Redis
@@ -13,7 +12,7 @@ from modelpool.queue.port import HotModel
 from modelpool.queue.redis import RedisQueue
 from support import older_queue
 from support.older_queue import OlderQueue
-from support.queues import POOL, Clock, Worker, new_job, new_result
+from support.queues import POOL, Clock, Worker, new_job, new_result, refunded
 
 CRASH = JobError(code="x", message="y")
 HOUR_MS = 3_600_000
@@ -125,11 +124,13 @@ async def test_whatever_two_versions_do_in_turn_nothing_is_lost(
     assert records[0] == records[1]
     assert all(record.state.is_final for record in records[0])
     unserved = (JobState.FAILED, JobState.EXPIRED)
-    refunded = Counter(entry["charge"] for _, entry in await client.xrange(POOL.key("refunds")))
+    returned = await refunded(client)
     assert all(
-        refunded[job.charge_id] == 1 for job, record in zip(jobs, records[0], strict=True) if record.state in unserved
+        returned[job.charge_id or ""] == 1
+        for job, record in zip(jobs, records[0], strict=True)
+        if record.state in unserved
     )
-    assert set(refunded.values()) <= {1}
+    assert set(returned.values()) <= {1}
     assert (await newer.depths())["flux"] == (await older.depths())["flux"]
     assert (await newer.depths())["flux"].queued == (await newer.depths())["flux"].running == 0
 
