@@ -43,10 +43,10 @@ def test_kubectl_shows_the_pool_waits_for_it_and_says_what_happened_and_why(rota
     here = f"--namespace={rota.service.namespace}"
     assert "condition met" in kubectl("wait", f"mpl/{POOL}", here, "--for=condition=Ready", "--timeout=60s")
 
-    [row] = table(kubectl("get", "modelpools", here))
+    [row] = table(kubectl("get", "modelpools", POOL, here))
     assert list(row) == ["NAME", "READY", "SLOTS", "HOT", "QUEUED", "$/GEN", "AGE"]
     assert (row["NAME"], row["READY"], row["SLOTS"], row["QUEUED"]) == (POOL, "True", str(len(SLOTS)), "0")
-    [wide] = table(kubectl("get", "mpl", here, "--output=wide"))
+    [wide] = table(kubectl("get", "mpl", POOL, here, "--output=wide"))
     assert (wide["READY SLOTS"], wide["DEGRADED"]) == (str(len(SLOTS)), "False")
     assert POOL in kubectl("get", "modelpool", here), "the category lists it, too"
 
