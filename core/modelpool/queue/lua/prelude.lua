@@ -233,7 +233,7 @@ local function reached(line) return known_number(line) end
 local function bill(job)
   local began = math.max(job.tag, reached(job.line))
   local debt = key('debt', job.line, job.subject)
-  local life = math.max(ttl_of(job) - RECORD_MS, call('PTTL', debt), 1)
+  local life = math.max(ttl_of(job) - RECORD_MS + SLACK_MS, call('PTTL', debt))
   call('SET', debt, string.format('%.17g', began + job.work / WEIGHT[job.lane]), 'PX', whole_number(life))
 end
 
