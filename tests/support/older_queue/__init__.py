@@ -1,12 +1,12 @@
 """The queue's client and scripts as they were when each job was enqueued by a run of its own, kept word for word.
 
 For tests of an upgrade, in which some processes are of that version and some of today's. The scripts lie in ``lua/``;
-of the client only ``enqueue`` has another form today.
+of the client only ``enqueue`` and ``finish_all`` have another form today.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from hashlib import sha1
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from modelpool.jobs import JobState, NewJob
+from modelpool.jobs import JobResult, JobState, NewJob
 from modelpool.queue.port import Enqueued, Outcome
 from modelpool.queue.records import new_record, short_hash, short_keys
 from modelpool.queue.redis import RedisQueue
@@ -83,6 +83,11 @@ class OlderQueue(RedisQueue):
         assert outcome == "joined"
         record = new_record(job, str(self._pool), now, JobState.FOLLOWING, leader=leader[0])
         return Enqueued(record, Outcome.JOINED, position)
+
+    async def finish_all(self, lease: str, results: Mapping[str, JobResult]) -> frozenset[str]:
+        """As it was: results are kept under what their jobs asked for."""
+        answers = await self._run("finish", lease, *(arg for job in results for arg in (job, results[job].to_json())))
+        return frozenset(job for job, held in zip(results, answers, strict=True) if held)
 
 
 def _fields_of(job: NewJob, key: str) -> list[str]:
