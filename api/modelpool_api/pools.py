@@ -60,7 +60,7 @@ class Pool:
     entered: Entered = field(default_factory=Entered)
     """What this process has let in since the snapshot: a rush is over before the next."""
     engine: str = ""
-    """Version of what makes the pictures, part of every digest: the newest worker's, kept while no worker lives."""
+    """Version of what makes the pictures, part of every digest: the newest worker's, the last one known while no worker lives."""
 
     def capacity(self, model: CatalogModel) -> Capacity:
         """What the slots can do for ``model``."""
@@ -212,7 +212,7 @@ class Pools:
                 pool.snapshot = snapshot
                 pool.entered.forget(seen)
             served = self._by_short_id[short_id]
-            served.engine = newest_engine(heartbeats.values()) or served.engine
+            served.engine = newest_engine(heartbeats.values()) or served.engine or catalog.engine
             if self.on_refresh is not None:
                 self.on_refresh(served)
 

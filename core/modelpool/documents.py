@@ -61,6 +61,8 @@ class Catalog(Document):
     target_seconds: float = 10
     models: tuple[CatalogModel, ...] = ()
     slots: tuple[CatalogSlot, ...] = ()
+    engine: str = ""
+    """Version of what made the pool's last pictures (see :class:`Heartbeat`): known while no worker lives, too."""
     updated_at: int = 0
 
     def model(self, name: str) -> CatalogModel | None:

@@ -36,14 +36,17 @@ class Notices:
         self._catalog = None
         self._status = None
 
-    async def publish_catalog(self, wanted: Catalog, epoch: int, now: int) -> bool:
+    async def publish_catalog(self, wanted: Catalog, engine: str, epoch: int, now: int) -> bool:
         """Publish the catalog if it is not there yet, and clear up after slots that are gone. True: it was news.
 
-        ``wanted`` has no moment yet.
+        ``wanted`` has no moment yet, and no engine: that is ``engine``, or the last one known while there is none.
         """
         if self._catalog is None:
             found = await self._board.catalog()
             self._catalog = found.model_copy(update={"updated_at": 0}) if found is not None else None
+        if not engine and self._catalog is not None:
+            engine = self._catalog.engine
+        wanted = wanted.model_copy(update={"engine": engine})
         if self._catalog == wanted:
             return False
         stay = {slot.slot for slot in wanted.slots}

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from modelpool.board import Board
+from modelpool.documents import newest_engine
 from modelpool.errors import QueueUnavailable, StaleEpoch, Unavailable
 from modelpool.metrics import OperatorMetrics
 from modelpool.queue.port import Queue
@@ -168,7 +169,8 @@ class Reconciler:
             self._notices.forget()
         offered = self._notices.catalog_of(pool)
         catalog = with_turns(offered, seen.heartbeats, seen.assignments)
-        if await self._notices.publish_catalog(catalog, self._epoch, seen.now):
+        engine = newest_engine(seen.heartbeats.values())
+        if await self._notices.publish_catalog(catalog, engine, self._epoch, seen.now):
             log.info("catalog published", extra={"generation": pool.metadata.generation})
         snapshot = snapshot_of(pool, seen, self._history)
         planned = plan(snapshot)
