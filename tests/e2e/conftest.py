@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from kubernetes import client, config
 
 from cluster import Cluster, ClusterError
@@ -27,6 +29,7 @@ from support.kube_api import KubeApi
 from support.prometheus import NAMESPACE, URL, prometheus
 from support.rota import Rota, rota_pool
 from support.scenario_report import ScenarioReport
+from support.waiting import block_until
 
 OWN_CLUSTER = "E2E_KUBECONFIG"
 KEEP = "E2E_KEEP"
@@ -152,6 +155,31 @@ def kube(kubeconfig: Path) -> client.ApiClient:
     """A client of that cluster, with all rights."""
     made: client.ApiClient = config.new_client_from_config(str(kubeconfig))
     return made
+
+
+@pytest.fixture(scope="module")
+def definition(kube: client.ApiClient) -> Iterator[None]:
+    """What a ModelPool is, where nothing else of ours is needed. One that the chart has installed stays."""
+    api = KubeApi(kube)
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    ours = yaml.safe_load((REPOSITORY / "crds" / "modelpools.yaml").read_text())
+
+    def found() -> dict[str, Any] | None:
+        items = api.call("GET", definitions)["items"]
+        return next((item for item in items if item["metadata"]["name"] == DEFINITION), None)
+
+    def established() -> bool:
+        conditions = (found() or {}).get("status", {}).get("conditions") or ()
+        return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+
+    there = found() is not None
+    if not there:
+        api.call("POST", definitions, ours)
+    block_until(established, 60, what="the definition is established")
+    yield
+    if not there:
+        api.call("DELETE", f"{definitions}/{DEFINITION}")
+        block_until(lambda: found() is None, 60, what="the definition is gone")
 
 
 @pytest.fixture(scope="session")

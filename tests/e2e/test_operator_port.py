@@ -54,6 +54,7 @@ class TestApiServer(ClusterContract):
     """The contract, on the real thing."""
 
 
+@pytest.mark.usefixtures("definition")
 async def test_the_status_of_a_pool_is_taken_whole_and_is_no_change_of_its_spec(api: Cluster, namespace: str) -> None:
     document = pool_object(worker={"device": "cpu"})
     document["metadata"]["namespace"] = namespace

@@ -1,6 +1,5 @@
 """A ModelPool as the API server takes it: what cannot work is refused in our words, what can work comes back the same."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from modelpool.slots import SlotPhase
 from modelpool_operator.crd.definition import COLUMNS
 from support.kube_api import KubeApi, Refused
 from support.pool_examples import CONTRADICTIONS, FULL, MINIMAL, MISTAKES, TEXT, Contradiction, Mistake, a_pool
-from support.waiting import block_until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
@@ -56,26 +54,9 @@ class Pools:
         self._api.call("DELETE", f"{self._path}/{name}")
 
 
-@pytest.fixture(scope="module")
-def pools(kube: client.ApiClient) -> Iterator[Pools]:
-    """The API with our definition. One that the chart has installed stays; else it is there for these tests."""
-    api = KubeApi(kube)
-    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    ours = yaml.safe_load((ROOT / "crds" / "modelpools.yaml").read_text())
-    place = f"{definitions}/{ours['metadata']['name']}"
-    installed = {item["metadata"]["name"] for item in api.call("GET", definitions)["items"]}
-    there = ours["metadata"]["name"] in installed
-    if not there:
-        api.call("POST", definitions, ours)
-
-    def established() -> bool:
-        conditions = api.call("GET", place).get("status", {}).get("conditions") or ()
-        return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
-
-    block_until(established)
-    yield Pools(api)
-    if not there:
-        api.call("DELETE", place)
+@pytest.fixture
+def pools(kube: client.ApiClient, definition: None) -> Pools:
+    return Pools(KubeApi(kube))
 
 
 def a_document(spec: dict[str, Any], name: str = "studio") -> dict[str, Any]:
