@@ -79,7 +79,7 @@ def create_app(context: Context) -> FastAPI:
     app.state.outcomes = outcomes
     # The first to be added is the last to be asked. A proxy may cut the path that it mounts us at, or leave it.
     paths = {jobs.PATH, f"{context.settings.root_path}{jobs.PATH}"}
-    app.add_middleware(Shortcut, method="POST", paths=paths, endpoint=jobs.create)
+    app.add_middleware(Shortcut, method="POST", paths=paths, endpoint=jobs.create, on_error=problems.answer_to)
     sizes = context.settings
     app.add_middleware(BodyLimit, limit=sizes.max_body_bytes, budget=BodyBudget(sizes.max_bodies_bytes))
     app.add_middleware(CookieHeader)

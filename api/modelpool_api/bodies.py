@@ -17,6 +17,8 @@ from modelpool_api.problems import Malformed, invalid_fields
 from modelpool_api.schemas import JobBody
 
 _MAX_FIELD = 64 * 1024
+_MOST_MARKS = 20_000
+"""Quotes, commas and brackets of a body: two prompts may have some, a picture has none. Each may become an object."""
 
 
 async def read_job(request: Request) -> Asked:
@@ -40,6 +42,8 @@ async def read_job(request: Request) -> Asked:
 
 def parse_json(raw: bytes) -> JobBody:
     """A body from JSON. Strict: "512" is no number and true is no number either."""
+    if len(raw) > _MOST_MARKS and sum(map(raw.count, (b'"', b",", b"[", b"{"))) > _MOST_MARKS:
+        raise Malformed("the body has too many parts; send the fields of a request, and nothing else")
     try:
         return JobBody.model_validate_json(raw, strict=True)
     except ValidationError as error:

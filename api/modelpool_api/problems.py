@@ -35,6 +35,8 @@ _REGISTERED_TYPES = {
 RETRY_SECONDS = 5.0
 SPREAD_SECONDS = 8.0
 METHOD_NOT_ALLOWED = 405
+MOST_FINDINGS = 20
+"""Told one by one."""
 _STATUS_CODES = {
     400: ("malformed_request", "Malformed request"),
     404: ("not_found", "Not found"),
@@ -59,8 +61,10 @@ class Malformed(InvalidInput):
     title = "Malformed request"
 
 
-def invalid_fields(error: ValidationError, model: type[BaseModel]) -> InvalidFields:
+def invalid_fields(error: ValidationError, model: type[BaseModel]) -> InvalidInput:
     """What pydantic found, in words for the sender; never with the values, which may be prompts."""
+    if error.error_count() > MOST_FINDINGS:  # not even looked at: a body may hold a million
+        return InvalidInput(f"{error.error_count()} things are wrong with the request; send its fields alone")
     known = [field.alias or name for name, field in model.model_fields.items()]
     return InvalidFields([_finding(found, known) for found in _details(error)])
 
@@ -75,7 +79,7 @@ def _finding(found: Mapping[str, Any], known: Sequence[str]) -> dict[str, str]:
     param = ".".join(where) or ".".join(str(part) for part in found["loc"])
     if found["type"] == "extra_forbidden":
         name = str(found["loc"][-1])
-        close = difflib.get_close_matches(name, known, n=1)
+        close = difflib.get_close_matches(name[:100], known, n=1)
         cure = f"did you mean {close[0]!r}?" if close else "leave it away"
         return {"param": name[:100], "message": f"unknown field {name[:100]!r}; {cure}"}
     if found["type"] == "missing":
@@ -135,16 +139,22 @@ def _openai_type(status: int) -> str:
     return "server_error" if status >= 500 else "invalid_request_error"
 
 
+def answer_to(request: Request, error: ModelpoolError) -> Response:
+    """The answer to a request that ended in ``error``."""
+    chance = request.app.state.context.draw_seed() % 1000 / 1000 if isinstance(error, Unavailable) else 0.0
+    return problem_response(error, request.scope["path"], chance)
+
+
 async def _modelpool_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ModelpoolError)  # noqa: S101  # registered for this class only
-    chance = request.app.state.context.draw_seed() % 1000 / 1000 if isinstance(error, Unavailable) else 0.0
-    return problem_response(error, request.url.path, chance)
+    return answer_to(request, error)
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for this class only
     findings = [
-        {"param": str(found["loc"][-1]), "message": f"{found['loc'][-1]}: {found['msg']}"} for found in error.errors()
+        {"param": str(found["loc"][-1])[:100], "message": f"{str(found['loc'][-1])[:100]}: {found['msg']}"}
+        for found in error.errors()[:MOST_FINDINGS]
     ]
     return problem_response(InvalidFields(findings), request.url.path)
 

@@ -21,6 +21,8 @@ FRESH_SECONDS = 600.0
 RETRY_SECONDS = 30.0
 """How often at most a key that is not known makes us fetch the key set again."""
 LONGEST_TOKEN = 8_192
+_BROKEN = (JoseError, ValueError, TypeError, KeyError, AttributeError)
+"""What joserfc makes of tokens, odd ones included."""
 
 
 async def fetch_json(url: str) -> Any:
@@ -66,9 +68,9 @@ class OidcVerifier:
                 raise _refusal() from None
             try:
                 return self._check(token, again)
-            except (JoseError, ValueError):
+            except _BROKEN:
                 raise _refusal() from None
-        except (JoseError, ValueError):
+        except _BROKEN:
             raise _refusal() from None
 
     def _check(self, token: str, keys: KeySet) -> dict[str, Any]:

@@ -45,6 +45,9 @@ def assert_problem(answer: Any, status: int) -> dict[str, Any]:
         (b'{"model": "shapes", "guidance": 1e999}', 422),
         (b"[" * 100_000, 400),
         (b'{"model":' * 5_000 + b"1" + b"}" * 5_000, 400),
+        (b'{"model": "shapes"' + b"".join(b',"a%d":1' % n for n in range(300_000)) + b"}", 400),
+        (b'{"model": "shapes"' + b"".join(b',"a%d":1' % n for n in range(100)) + b"}", 422),
+        (b'{"model": "shapes", "more": [' + b"[]," * 100_000 + b"1]}", 400),
         (b"null", 422),
         (b"[]", 422),
         (b'"text"', 422),
@@ -181,14 +184,16 @@ async def test_a_failure_of_ours_tells_nothing_of_our_insides(api: Api, monkeypa
     assert "secret" not in json.dumps(problem)
 
 
-async def test_an_outage_says_when_to_come_back(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("reads", [True, False], ids=["poll", "new job"])
+async def test_an_outage_says_when_to_come_back(api: Api, monkeypatch: pytest.MonkeyPatch, reads: bool) -> None:
     def away(_: str) -> None:
         raise QueueUnavailable("Redis cannot be reached", retry_after=1.2)
 
     monkeypatch.setattr(api.context.pools, "of_job", away)
+    monkeypatch.setattr(api.context.pools, "find_model", away)
     seconds: Counter[int] = Counter()
     for _ in range(200):
-        answer = await api.http.get("/v1/jobs/x")
+        answer = await (api.http.get("/v1/jobs/x") if reads else api.http.post("/v1/jobs", json={"model": "shapes"}))
         assert_problem(answer, 503)
         seconds[int(answer.headers["retry-after"])] += 1
     # Spread, so that those whom it has sent away do not come back together.

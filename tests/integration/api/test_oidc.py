@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -83,7 +84,8 @@ async def test_a_token_brings_the_lane_and_the_allowance_of_its_plan(door: Door,
 
 async def test_a_token_that_is_not_good_is_refused_and_never_taken_for_nobody(door: Door, key: RSAKey) -> None:
     stranger = RSAKey.generate_key(2048, parameters={"kid": "one"})
-    for bad in (token(key, exp=1), token(key, aud="others"), token(stranger), "a.b.c"):
+    odd = ".".join([urlsafe_b64encode(b'{"alg":"RS256","kid":"one","crit":5}').rstrip(b"=").decode(), "e30", "AA"])
+    for bad in (token(key, exp=1), token(key, aud="others"), token(stranger), "a.b.c", odd):
         answer = await Visitor(door, key=bad).ask()
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
         assert bad not in answer.text

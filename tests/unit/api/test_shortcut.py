@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from modelpool.errors import InvalidInput
+from modelpool.errors import InvalidInput, ModelpoolError
+from modelpool_api.problems import problem_response
 from modelpool_api.shortcut import Shortcut
 
 
@@ -22,8 +23,12 @@ async def endpoint(request: Request) -> Response:
     return PlainTextResponse("the short way")
 
 
+def told(request: Request, error: ModelpoolError) -> Response:
+    return problem_response(error, request.scope["path"])
+
+
 def client() -> httpx.AsyncClient:
-    app = Shortcut(elsewhere, "POST", {"/v1/jobs", "/pool/v1/jobs"}, endpoint)
+    app = Shortcut(elsewhere, "POST", {"/v1/jobs", "/pool/v1/jobs"}, endpoint, told)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api")
 
 

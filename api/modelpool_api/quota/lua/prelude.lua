@@ -32,6 +32,7 @@ end
 -- Returns when the one after this would be on time, or nil and how many ms this one is early.
 local function paced(kept, interval, burst)
   local next_at = math.max(tonumber(kept or 0), now)
+  if next_at > now + burst * interval then next_at = now end -- the clock went back
   local early = next_at - (burst - 1) * interval - now
   if early > 0 then return nil, math.ceil(early) end
   return next_at + interval

@@ -232,6 +232,16 @@ class TestBurst:
         clock.pass_seconds(10)
         assert await admitted(20) == 5
 
+    async def test_a_clock_that_goes_back_keeps_nobody_out(self, ledger: Ledger, clock: Clock) -> None:
+        for _ in range(5):
+            await ledger.reserve(charge(), SLOWLY)
+        clock.pass_seconds(-600)
+        for _ in range(5):
+            await ledger.reserve(charge(), SLOWLY)
+        with pytest.raises(TooFast) as refusal:
+            await ledger.reserve(charge(), SLOWLY)
+        assert refusal.value.retry_after == 1
+
     async def test_what_comes_too_fast_is_not_charged_and_is_told_when_to_come_back(
         self, ledger: Ledger, clock: Clock
     ) -> None:
