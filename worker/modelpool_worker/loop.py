@@ -82,15 +82,15 @@ class Loop:
                 if batch is not None and self._draining():
                     await Run(batch, self._parts.queue, self._parts.clock).release()
                     continue
+                failures = 0
             except QueueUnavailable as error:
                 failures += 1
                 log.warning("queue unavailable", extra={"reason": error.message, "failures": failures})
-                await self._parts.clock.sleep(delay_after(failures))
-                continue
             finally:
                 self._between_claims.set()
-            failures = 0
-            if batch is None:
+            if failures:
+                await self._parts.clock.sleep(delay_after(failures))
+            elif batch is None:
                 await self._until_rung()
             else:
                 self._room.clear()

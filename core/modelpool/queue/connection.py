@@ -19,7 +19,7 @@ from modelpool.queue.cancellation import make_cancellable
 from modelpool.queue.packing import pack_in_c
 
 OLDEST_REDIS = (6, 2)
-_REFUSALS = ("OOM", "MISCONF", "NOREPLICAS", "LOADING", "READONLY", "MASTERDOWN", "BUSY ")
+_REFUSALS = ("OOM", "MISCONF", "NOREPLICAS", "LOADING", "READONLY", "MASTERDOWN", "BUSY ", "NOSCRIPT")
 """Answers of a Redis that lives but will not do the work now; inside a script they come wrapped in other words."""
 
 

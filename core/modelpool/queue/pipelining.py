@@ -11,7 +11,7 @@ import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
@@ -68,23 +68,26 @@ class Pipelining:
         if len(self._trips) < _TRIPS:
             trip = asyncio.create_task(self._travel())
             self._trips.add(trip)
-            trip.add_done_callback(self._trips.discard)
         return await passenger.answer
 
     async def _travel(self) -> None:
-        while self._waiting:
-            # Some are left for the trip that has not set out: else all travel in one, and the two never overlap.
-            share = math.ceil(len(self._waiting) / (_TRIPS - self._under_way))
-            seats = min(max(share, _FEW), _SEATS)
-            aboard, self._waiting = self._waiting[:seats], self._waiting[seats:]
-            self._under_way += 1
-            try:
-                await self._carry(aboard)
-            finally:
-                self._under_way -= 1
-                for passenger in aboard:
-                    passenger.answer.cancel()  # those that have none, when the loop ends
-            await asyncio.sleep(0)  # let those who have been answered ask again
+        try:
+            while self._waiting:
+                # Some are left for the trip that has not set out: else all travel in one, and the two never overlap.
+                share = math.ceil(len(self._waiting) / (_TRIPS - self._under_way))
+                seats = min(max(share, _FEW), _SEATS)
+                aboard, self._waiting = self._waiting[:seats], self._waiting[seats:]
+                self._under_way += 1
+                try:
+                    await self._carry(aboard)
+                finally:
+                    self._under_way -= 1
+                    for passenger in aboard:
+                        passenger.answer.cancel()  # those that have none, when the loop ends
+                await asyncio.sleep(0)  # let those who have been answered ask again
+        finally:
+            # Now, not when the task is seen to be done: who comes in between would wait for a trip that is over.
+            self._trips.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _carry(self, aboard: list[_Passenger]) -> None:
         groups = _groups(aboard)

@@ -324,6 +324,10 @@ class LosesTheFirstBatch:
         raise QueueUnavailable("the reply was lost")
 
 
+async def nothing() -> None:
+    """Happens."""
+
+
 async def test_a_batch_whose_claim_was_never_answered_is_claimed_again_at_once(
     pool: Pool, engine: SimulatedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -384,6 +388,23 @@ async def test_what_an_unanswered_claim_has_brought_is_given_back_when_a_drain_b
     for record in (await pool.queue.get(job), await pool.queue.get(later)):
         assert (record.state, record.attempts, record.solo) == (JobState.QUEUED, 0, False)
     assert engine.batches == []
+
+
+async def test_a_drain_that_begins_in_the_pause_after_a_lost_claim_gives_back_what_it_brought(
+    pool: Pool, engine: SimulatedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelpool_worker.loop.delay_after", lambda _: 3600.0)
+    await pool.offer(model("flat"))
+    await pool.assign("flat")
+    job = await pool.ask("flat")
+    claim = LosesTheFirstBatch(pool, nothing)
+    monkeypatch.setattr(pool.queue, "claim", claim)
+    async with running(pool, engine) as at_work:
+        await wait_until(lambda: claim.lost)
+        at_work.stop.set()
+        await at_work.task
+    record = await pool.queue.get(job)
+    assert (record.state, record.attempts, engine.batches) == (JobState.QUEUED, 0, [])
 
 
 async def test_draining_finishes_the_running_batch_and_gives_back_the_next(pool: Pool, engine: SimulatedEngine) -> None:

@@ -103,8 +103,8 @@ while ARGV[first] do
   answers[#answers + 1] = type(answer) == 'string' and {err = answer} or answer
   first = last + 1
 end
-if not well then error(problem, 0) end -- none could be written: that is Redis's state
 write_tally()
+if not well then error(problem, 0) end -- none could be written: that is Redis's state
 for model, amount in pairs(wanted) do demand(model, amount) end
 for model in pairs(woken) do ring('workers', model) end
 for model in pairs(wanted) do ring('operator', model) end

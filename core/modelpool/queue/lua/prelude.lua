@@ -154,8 +154,8 @@ local function write_tally()
     local value = tally[field]
     args[#args + 1], args[#args + 2] = field, type(value) == 'number' and whole_number(value) or value
   end
-  if args[1] then call('HSET', key('tally'), unpack(args)) end
-  if tally_ttl > 0 then keep(key('tally'), tally_ttl) end
+  local added = args[1] and call('HSET', key('tally'), unpack(args)) or 0
+  if tally_ttl > 0 or added > 0 then keep(key('tally'), math.max(tally_ttl, RECORD_MS)) end
 end
 
 local function milliseconds(seconds) return math.floor(seconds * 1000 + 0.5) end

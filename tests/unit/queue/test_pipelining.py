@@ -1,0 +1,52 @@
+"""When commands that travel together set out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from modelpool.queue.pipelining import Pipelining, Words
+
+
+class Held(Pipelining):
+    """Answers each pipeline when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(cast(Redis, None))
+        self.under_way: list[asyncio.Future[None]] = []
+
+    async def _exchange(self, commands: list[Words]) -> list[Any]:
+        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.under_way.append(answered)
+        await answered
+        return [command[0] for command in commands]
+
+
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_who_comes_in_the_turn_in_which_all_trips_end_travels_too() -> None:
+    for late in range(6):
+        pipelining = Held()
+        first = [asyncio.create_task(pipelining.send(name)) for name in ("A",)]
+        await turns(2)
+        first.append(asyncio.create_task(pipelining.send("B")))
+        await turns(2)
+        assert len(pipelining.under_way) == 2
+
+        async def comes_late(after: int, onto: Held) -> Any:
+            await turns(after)
+            return await onto.send("C")
+
+        for answered in pipelining.under_way:
+            answered.set_result(None)
+        last = asyncio.create_task(comes_late(late, pipelining))
+        await turns(12)
+        for answered in pipelining.under_way[2:]:
+            answered.set_result(None)
+        async with asyncio.timeout(5):
+            assert await asyncio.gather(*first, last) == ["A", "B", "C"]
