@@ -37,7 +37,8 @@ class Draft:
     model: CatalogModel
     job: str
     request: JobRequest
-    image: bytes | None
+    image: bytes | str | None
+    """As sent, or the key of the result that it names."""
     idempotency_key: str | None
     fingerprint: str | None
     """Of the request, where an Idempotency-Key names it."""
@@ -60,7 +61,7 @@ async def prepared(context: Context, subject: Subject, asked: Asked, pool: Pool,
     # One from the ring is known only when the units have been taken.
     seed = context.draw_seed() if body.seed == "random" else body.seed or 0
     request = resolve(body, model, seed=seed, has_image=body.image is not None or asked.upload is not None)
-    image = await context.inputs.bytes_of(body.image) if body.image is not None else asked.upload
+    image = await context.inputs.find(body.image) if body.image is not None else asked.upload
     measured = pool.capacity(model).seconds_per_megapixel_step
     work = expected_work(request, measured or model.seconds_per_megapixel_step)
     units = price(request, model.defaults, model.quota_units)

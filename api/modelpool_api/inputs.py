@@ -50,10 +50,10 @@ class Inputs:
         self._max_pixels = max_pixels
         self._decoders = asyncio.Semaphore(DECODERS)
 
-    async def bytes_of(self, image: ImageInput) -> bytes:
-        """The bytes that ``image`` means: those sent, or the result of a finished job.
+    async def find(self, image: ImageInput) -> bytes | str:
+        """What ``image`` means: the bytes that were sent, or the key of a finished job's result, which is not read yet.
 
-        :raises InvalidInput: the job has not ended well, made no image, or its result is gone.
+        :raises InvalidInput: not base64, or the job has not ended well or made no image.
         """
         if image.base64 is not None:
             return decode_base64(image.base64)
@@ -67,22 +67,26 @@ class Inputs:
             raise InvalidInput(f"image.job has no result: {cure}", param="image.job")
         if not record.result.content_type.startswith("image/"):
             raise InvalidInput("image.job made a video; an image is needed", param="image.job")
-        try:
-            return await self._store.get(record.result.key)
-        except ResultNotFound:
-            raise InvalidInput("the result of image.job is gone: results live 24 hours", param="image.job") from None
+        return record.result.key
 
-    async def read(self, data: bytes) -> Picture:
-        """Normalise ``data``; nothing is stored.
+    async def read(self, image: bytes | str) -> Picture:
+        """Normalise what :meth:`find` has found; nothing is stored.
 
-        :raises InvalidInput: see :func:`modelpool_api.normalising.normalise`.
+        :raises InvalidInput: the result is gone, or see :func:`modelpool_api.normalising.normalise`.
         """
         async with self._decoders:
+            data = image if isinstance(image, bytes) else await self._result(image)
             return await asyncio.to_thread(_read, data, self._max_pixels)
 
     async def keep(self, picture: Picture) -> None:
         """Store a picture. Storing it again prolongs its life."""
         await self._store.put(picture.key, picture.png)
+
+    async def _result(self, key: str) -> bytes:
+        try:
+            return await self._store.get(key)
+        except ResultNotFound:
+            raise InvalidInput("the result of image.job is gone: results live 24 hours", param="image.job") from None
 
 
 def _read(data: bytes, max_pixels: int) -> Picture:

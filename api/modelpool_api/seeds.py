@@ -13,10 +13,10 @@ RING = 8
 SEEDS = 2**32
 
 
-def words_digest(request: JobRequest, engine_version: str, image: bytes | None) -> str:
-    """What makes two requests the same but for the seed; ``image`` is the input as it came."""
+def words_digest(request: JobRequest, engine_version: str, image: bytes | str | None) -> str:
+    """What makes two requests the same but for the seed; ``image`` is the input as it came, or the key of a result."""
     if request.seed or image or request.input:
-        given = hashlib.sha256(image).hexdigest() if image else None
+        given = hashlib.sha256(image).hexdigest() if isinstance(image, bytes) else image
         request = request.model_copy(update={"seed": 0, "input": given})
     return request.digest(engine_version)
 

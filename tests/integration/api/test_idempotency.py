@@ -78,7 +78,7 @@ async def test_an_image_that_came_before_under_its_key_is_not_read_again(
 ) -> None:
     read, images = api.context.inputs.read, []
 
-    async def counted(data: bytes) -> Picture:
+    async def counted(data: bytes | str) -> Picture:
         images.append(len(data))
         return await read(data)
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
+from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from modelpool.queue.redis import RedisQueue
 from modelpool_api.door_scripts import PREFIX
 from modelpool_api.inputs import Picture
+from modelpool_api.quota.ledger import Reserved
+from support.fake_worker import FakeWorker
 from support.pictures import picture
-from support.running_api import Api
+from support.running_api import POOL, Api, published
+from support.visitors import Visitor, door_settings, open_door
 
 TINY = base64.b64encode(picture("PNG")).decode()
 
@@ -136,6 +143,61 @@ async def test_a_result_that_is_gone_is_said_to_be_gone(api: Api) -> None:
     await api.context.store.delete(record.result.key)
     answer = await api.http.post("/v1/jobs", json={"model": "clips", "image": {"job": job}})
     assert "results live 24 hours" in answer.json()["detail"]
+
+
+async def test_a_result_that_goes_while_its_units_are_taken_costs_nothing(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await finished_picture(api)
+    record = await api.queue.get(job)
+    assert record.result is not None
+    left = (await api.http.get("/v1/quota")).json()["remaining"]
+    result, reserve = record.result.key, api.context.ledger.reserve
+
+    async def reserve_slowly(*args: Any, **kwargs: Any) -> Reserved:
+        reserved = await reserve(*args, **kwargs)
+        await api.context.store.delete(result)
+        return reserved
+
+    monkeypatch.setattr(api.context.ledger, "reserve", reserve_slowly)
+    answer = await api.http.post("/v1/jobs", json={"model": "clips", "image": {"job": job}})
+    assert (answer.status_code, answer.json()["param"]) == (422, "image.job")
+    assert "results live 24 hours" in answer.json()["detail"]
+    assert (await api.http.get("/v1/quota")).json()["remaining"] == left
+
+
+async def test_nobody_without_units_has_a_result_read(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = "anonymous: {prefix: 1, burst: {perSecond: 1000, burst: 1000}}"
+    async with published(redis_url) as (redis, _), open_door(door_settings(redis_url, tmp_path, few)) as door:
+        visitor, queue = Visitor(door), RedisQueue(POOL, redis)
+        job = (await visitor.ask()).json()["id"]
+        worker = FakeWorker(queue, door.context.store, ("shapes",))
+        await worker.finish(await worker.claim(), picture("PNG", (64, 64), "blue"))
+        reads: list[str] = []
+        monkeypatch.setattr(door.context.store, "get", reads.append)
+        answer = await visitor.ask(image={"job": job})
+        assert answer.status_code == 429
+        assert reads == []
+
+
+async def test_results_are_read_one_at_a_time(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = await finished_picture(api)
+    get, reading, most = api.context.store.get, 0, 0
+
+    async def counted(key: str) -> bytes:
+        nonlocal reading, most
+        reading += 1
+        most = max(most, reading)
+        await asyncio.sleep(0)
+        data = await get(key)
+        reading -= 1
+        return data
+
+    monkeypatch.setattr(api.context.store, "get", counted)
+    await asyncio.gather(*(api.submit(image={"job": job}, seed=seed) for seed in range(6)))
+    assert most == 1
 
 
 async def test_an_image_that_takes_longer_to_read_than_its_units_are_kept_is_refused_and_nothing_is_free(

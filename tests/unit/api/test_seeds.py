@@ -48,6 +48,7 @@ def test_the_words_cover_everything_but_the_seed() -> None:
         words_digest(request(width=256), "v1", None),
         words_digest(request(), "v2", None),
         words_digest(request(), "v1", b"an image"),
+        words_digest(request(), "v1", "results/an-image.png"),
         words_digest(request(revision="r2"), "v1", None),
     ]
-    assert len({same, *others}) == 6
+    assert len({same, *others}) == 7
