@@ -10,11 +10,13 @@ import logging
 from dataclasses import dataclass
 from functools import partial
 
+from modelpool.documents import CatalogModel
 from modelpool.errors import InvalidInput, LimitReached, ModelpoolError, Overloaded
 from modelpool.jobs import NewJob
 from modelpool.queue.port import Enqueued, Outcome
 from modelpool.queue.witness import need_not_be_made, witness_key
 from modelpool_api.behaviour.watching import answer, notice, watch
+from modelpool_api.choosing import choose, holder
 from modelpool_api.context import Context
 from modelpool_api.counting import count, refusals
 from modelpool_api.drafts import Asked, Draft, prepared
@@ -23,12 +25,14 @@ from modelpool_api.inputs import Picture
 from modelpool_api.overload import Full
 from modelpool_api.pools import Pool
 from modelpool_api.quota.ceilings import allowance
-from modelpool_api.quota.ledger import Charge, Reserved, Seen, Unusual
+from modelpool_api.quota.ledger import Charge, Elsewhere, Reserved, Seen, Unusual
 from modelpool_api.quota.refusals import offer
 from modelpool_api.room import fullness, is_in_already, needs_no_room, turn_away
 from modelpool_api.seeds import ring_seed
 
 log = logging.getLogger(__name__)
+
+_POOLS_TRIED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,16 @@ async def admit(context: Context, subject: Subject, asked: Asked) -> Admission:
     :raises LimitReached: today's allowance, or the burst rule; nothing was charged.
     :raises Overloaded: the lane is full, or reading the image took too long; nothing was charged.
     """
-    pool, model = await context.pools.find_model(asked.body.model)
+    offer = await choose(context, subject, asked)
+    for _ in range(_POOLS_TRIED):
+        try:
+            return await _admit_to(context, subject, asked, *offer)
+        except Elsewhere as elsewhere:
+            offer = await holder(context, subject, asked, elsewhere.witness)
+    raise Overloaded("Equal requests come and go too fast. Try again in a moment.", retry_after=1)
+
+
+async def _admit_to(context: Context, subject: Subject, asked: Asked, pool: Pool, model: CatalogModel) -> Admission:
     try:
         draft = await prepared(context, subject, asked, pool, model)
         full = fullness(context, subject.lane, draft)
@@ -109,14 +122,14 @@ async def _reserve(
     """Take the units, and with them the place in the ring of seeds.
 
     :raises Unusual: more has been seen of whoever asks than is let through without a word.
+    :raises Elsewhere: an equal request has taken them for its job in another pool.
     """
     key = draft.idempotency_key
-    ref = draft.pool.ref
     charge = Charge(
         id=context.new_token(),
         price=draft.price,
-        witness=witness_key(ref, draft.job, key),
-        repeat=f"{ref.short_id}:{key}" if key is not None else None,
+        witness=witness_key(draft.pool.ref, draft.job, key),
+        repeat=key,
         fingerprint=draft.fingerprint or "",
     )
     with refusals(context, subject.lane):

@@ -97,6 +97,10 @@ class Pool:
         self.paces[model] = before.blend(ran, batch, work) if before else Pace.first(ran, batch, work)
 
 
+Offer = tuple[Pool, CatalogModel]
+"""A model, and a pool that offers it."""
+
+
 class Pools:
     """Every pool that ``mpl:pools`` lists. Survives Redis being away, also at the start."""
 
@@ -142,19 +146,26 @@ class Pools:
             raise self.failure
         raise JobNotFound("there is no such job: it never existed, or its record has expired", param="id")
 
-    async def find_model(self, name: str) -> tuple[Pool, CatalogModel]:
-        """The model called ``name``, or ``pool/model``; a pool published a moment ago is found too.
+    async def find_model(self, name: str) -> Offer:
+        """The model called ``name``, or ``pool/model``, where it would begin soonest.
+
+        :raises ModelNotFound: no pool offers it.
+        """
+        return quickest(await self.offers(name))
+
+    async def offers(self, name: str) -> list[Offer]:
+        """Who offers the model called ``name``, or ``pool/model``; a pool published a moment ago is found too.
 
         :raises ModelNotFound: no pool offers it.
         """
         try:
-            return find_model(name, self.all())
+            return offers(name, self.all())
         except ModelNotFound:
             # Whoever asks for models that do not exist makes us look only so often.
             if time.monotonic() - self._looked > _LOOK_SECONDS:
                 self._looked = time.monotonic()
                 await self.refresh()
-                return find_model(name, self.all())
+                return offers(name, self.all())
             if self.failure is not None:
                 raise self.failure from None
             raise
@@ -239,25 +250,30 @@ class Pools:
             self._client = None
 
 
-def find_model(name: str, pools: list[Pool]) -> tuple[Pool, CatalogModel]:
-    """``model``, ``pool/model`` or ``namespace/pool/model``; a bare name means the default pool, else the least wait.
+def offers(name: str, pools: list[Pool]) -> list[Offer]:
+    """Who offers ``model``, ``pool/model`` or ``namespace/pool/model``.
 
     :raises ModelNotFound: no pool offers it.
     """
     of_pool, _, bare = name.rpartition("/")
-    offers = [
+    found = [
         (pool, model)
         for pool in pools
         if of_pool in ("", pool.ref.name, str(pool.ref)) and (model := pool.snapshot.catalog.model(bare)) is not None
     ]
-    if not offers:
+    if not found:
         raise ModelNotFound(f"no pool offers a model called {name[:100]!r}; GET /v1/models lists them", param="model")
+    return found
+
+
+def quickest(offers: list[Offer]) -> Offer:
+    """That of the default pool, else the one with the least wait."""
     in_default = [offer for offer in offers if offer[0].snapshot.catalog.default]
     offers = in_default or offers
     return offers[0] if len(offers) == 1 else min(offers, key=_predicted_wait)
 
 
-def _predicted_wait(offer: tuple[Pool, CatalogModel]) -> tuple[float, str]:
+def _predicted_wait(offer: Offer) -> tuple[float, str]:
     pool, model = offer
     can = pool.capacity(model)
     depth = pool.snapshot.depths.get(model.name)

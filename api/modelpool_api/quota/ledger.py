@@ -53,6 +53,14 @@ class Unusual(Exception):  # no error, but a question to whoever asked for the u
         self.counts = counts
 
 
+class Elsewhere(Exception):  # no error either
+    """An equal request has taken units for a job that another ``witness`` will show; nothing was taken."""
+
+    def __init__(self, witness: str) -> None:
+        super().__init__()
+        self.witness = witness
+
+
 @dataclass(frozen=True, slots=True)
 class Reserved:
     """Units taken. ``known``: they had been taken before, by the request that this one repeats."""
@@ -94,6 +102,7 @@ class Ledger:
         :raises TooFast: the burst rule says no.
         :raises IdempotencyConflict: another request is known by what this one would be known by.
         :raises Unusual: a count is above its limit.
+        :raises Elsewhere: the request that this one repeats has another witness; nothing was counted either.
         :raises QueueUnavailable: Redis is away; nothing was taken.
         """
         today = await self.days.today()
@@ -117,6 +126,8 @@ class Ledger:
             if answer[0] == "day":
                 today = await self.days.ask()
                 continue
+            if answer[0] == "elsewhere":
+                raise Elsewhere(str(answer[2]))
             if watched and tell is not None:
                 tell(answer[2])
             return _reserved(charge, today, found, answer, offer)

@@ -15,9 +15,12 @@ def witness_key(pool: PoolRef, job: str, idempotency_key: str | None = None) -> 
 
     With an idempotency key it is that key's: the first of several equal requests has brought the job.
     """
-    if idempotency_key is not None:
-        return pool.key("idempotency", short_hash(idempotency_key))
-    return pool.key("job", job)
+    return pool.key("job", job) if idempotency_key is None else repeat_key(pool, idempotency_key)
+
+
+def repeat_key(pool: PoolRef, idempotency_key: str) -> str:
+    """The witness of every job under this idempotency key."""
+    return pool.key("idempotency", short_hash(idempotency_key))
 
 
 async def need_not_be_made(client: Redis, pool: PoolRef, digest: str) -> bool:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from typing import Any
 
 import httpx
 import pytest
 
+from modelpool.board import Board
+from modelpool.resources.pool import PoolRef
+from modelpool_api.door_scripts import PREFIX
 from modelpool_api.inputs import Picture
+from modelpool_api.quota.ledger import Reserved
 from support.pictures import picture
-from support.running_api import PAID_KEY, Api
+from support.running_api import CATALOG, PAID_KEY, POOL, SLOT, Api, heartbeat
 
 BODY: dict[str, object] = {"model": "shapes", "prompt": "a red circle"}
 
@@ -97,3 +102,79 @@ async def test_a_key_of_no_use_is_refused(api: Api, key: str) -> None:
     answer = await send(api, key)
     assert answer.status_code == 422
     assert answer.json()["param"] == "Idempotency-Key"
+
+
+class TestTwoPoolsOfferTheModelAndNoneIsTheDefault:
+    OTHER = PoolRef("default", "other")
+
+    @pytest.fixture
+    async def api(self, api: Api) -> Api:
+        for pool in (POOL, self.OTHER):
+            await Board(pool, api.redis).put_catalog(CATALOG.model_copy(update={"pool": str(pool), "default": False}))
+        await self.only_worker_in(api, POOL)
+        return api
+
+    async def only_worker_in(self, api: Api, pool: PoolRef) -> None:
+        """From now on ``pool`` is the quicker one."""
+        for each in (POOL, self.OTHER):
+            await api.redis.delete(Board(each, api.redis).keys.heartbeat(SLOT))
+        await Board(pool, api.redis).beat(heartbeat())
+        await api.context.pools.refresh()
+
+    async def left(self, api: Api) -> int:
+        left: int = (await api.http.get("/v1/quota")).json()["remaining"]
+        return left
+
+    async def test_a_request_made_again_when_the_other_is_quicker_is_the_same_job_and_charged_once(
+        self, api: Api
+    ) -> None:
+        before = await self.left(api)
+        first = await send(api, "k1")
+        await self.only_worker_in(api, self.OTHER)
+        again = await send(api, "k1")
+        assert first.json()["id"].startswith(POOL.short_id)
+        assert (again.json()["id"], again.headers["idempotency-replayed"]) == (first.json()["id"], "true")
+        assert before - await self.left(api) == 1
+        assert (await send(api, "k2")).json()["id"].startswith(self.OTHER.short_id)
+
+    async def test_the_job_is_found_for_as_long_as_its_queue_remembers_the_key(self, api: Api) -> None:
+        first = await send(api, "k1")
+        async for known in api.redis.scan_iter(f"{PREFIX}:repeat:*"):
+            await api.redis.delete(known)  # as if a day had passed
+        await self.only_worker_in(api, self.OTHER)
+        before = await self.left(api)
+        assert (await send(api, "k1")).json()["id"] == first.json()["id"]
+        assert await self.left(api) == before
+
+    async def test_a_request_that_comes_between_the_first_ones_units_and_its_job_is_the_same_job(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before, reserve = await self.left(api), api.context.ledger.reserve
+        between: list[httpx.Response] = []
+
+        async def reserve_and_pause(*args: Any, **kwargs: Any) -> Reserved:
+            reserved = await reserve(*args, **kwargs)
+            monkeypatch.undo()
+            await self.only_worker_in(api, self.OTHER)
+            between.append(await send(api, "k1"))
+            return reserved
+
+        monkeypatch.setattr(api.context.ledger, "reserve", reserve_and_pause)
+        first = await send(api, "k1")
+        assert first.status_code == between[0].status_code == 202
+        assert first.json()["id"] == between[0].json()["id"]
+        assert before - await self.left(api) == 1
+
+    async def test_another_body_under_the_key_is_a_conflict_whichever_pool_it_names(self, api: Api) -> None:
+        await send(api, "k1", {**BODY, "model": "studio/shapes"})
+        answer = await send(api, "k1", {**BODY, "model": "other/shapes"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "idempotency_key_reused")
+
+    async def test_a_job_whose_pool_offers_the_model_no_more_is_not_made_and_charged_again(self, api: Api) -> None:
+        await send(api, "k1")
+        before = await self.left(api)
+        await api.board.put_catalog(CATALOG.model_copy(update={"default": False, "models": ()}))
+        await self.only_worker_in(api, self.OTHER)
+        answer = await send(api, "k1")
+        assert (answer.status_code, answer.json()["error"]["param"]) == (422, "Idempotency-Key")
+        assert await self.left(api) == before

@@ -2,11 +2,21 @@
 -- ARGV: now, day, price, charge, witness, repeat key or '', fingerprint, ring name or '', rate counter or '', ms a request,
 -- burst, how many ceilings, counter and limit ('' for none) of each, then what is counted (see `observe`).
 -- Returns {'ok', now, seen, nth, used…}, {'known', now, seen, nth, used…, charge}, {'over', now, seen, index, used…},
--- {'fast', now, seen, wait}, {'conflict', now, seen}, {'unusual', now, seen} or {'day', now}.
+-- {'fast', now, seen, wait}, {'conflict', now, seen}, {'unusual', now, seen}, {'elsewhere', now, witness} or {'day', now}.
 local day, price, charge, witness, again, body, ring, rate = tonumber(ARGV[2]), tonumber(ARGV[3]), unpack(ARGV, 4, 9)
 local interval, burst, ceilings = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 if math.floor(now / DAY_MS) ~= day then return {'day', now} end
 local rest = (day + 1) * DAY_MS - now
+
+local before, its_body, its_witness
+if again ~= '' then
+  again = key('repeat', again)
+  before = call('GET', again)
+  if before then its_body, its_witness = unpack(call('HMGET', key('charge', before), 'body', 'witness')) end
+  its_body = its_body or body
+  -- The same request again, and its job is, or will be, in another pool: it shall ask for that one.
+  if its_witness and its_witness ~= witness and its_body == body then return {'elsewhere', now, its_witness} end
+end
 
 local seen, unusual = observe(13 + 2 * ceilings)
 if unusual then return {'unusual', now, seen} end
@@ -31,27 +41,23 @@ local nth = ring and stands[#names]
 -- The place in the ring that the same request has been given before.
 local function place_before() return math.max(0, tonumber(nth or 0) - 1) end
 
-if again ~= '' then
-  again = key('repeat', again)
-  local before = call('GET', again)
-  if before then
-    -- What another request has paid for is not this one's.
-    if (call('HGET', key('charge', before), 'body') or body) ~= body then return {'conflict', now, seen} end
-    -- The same request again. It costs no units, but work. (When it is ours, our own reply was lost.)
-    if rate and before ~= charge then
-      local next_at, early = paced(on_time, interval, burst)
-      if not next_at then return {'fast', now, seen, early} end
-      keep_pace(rate, next_at)
-    end
-    -- While its job has not been seen it may still be on its way: wait for it anew.
-    if call('ZSCORE', key('pending'), before) then
-      call('ZADD', key('pending'), now, before)
-      call('HSET', key('charge', before), 'shared', 1)
-    end
-    answer[1], answer[4] = 'known', place_before()
-    answer[#answer + 1] = before
-    return answer
+if before then
+  -- What another request has paid for is not this one's.
+  if its_body ~= body then return {'conflict', now, seen} end
+  -- The same request again. It costs no units, but work. (When it is ours, our own reply was lost.)
+  if rate and before ~= charge then
+    local next_at, early = paced(on_time, interval, burst)
+    if not next_at then return {'fast', now, seen, early} end
+    keep_pace(rate, next_at)
   end
+  -- While its job has not been seen it may still be on its way: wait for it anew.
+  if call('ZSCORE', key('pending'), before) then
+    call('ZADD', key('pending'), now, before)
+    call('HSET', key('charge', before), 'shared', 1)
+  end
+  answer[1], answer[4] = 'known', place_before()
+  answer[#answer + 1] = before
+  return answer
 end
 
 local record = key('charge', charge)

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from modelpool.errors import IdempotencyConflict, QueueUnavailable
 from modelpool_api.door_scripts import PREFIX
 from modelpool_api.policy import Burst
-from modelpool_api.quota.ledger import Ledger, Seen, Unusual
+from modelpool_api.quota.ledger import Elsewhere, Ledger, Seen, Unusual
 from modelpool_api.quota.refusals import AllowanceUsedUp, TooFast
 from modelpool_api.quota.scripts import KEEP_MS
 from support import RedisProcess, bundled_redis
@@ -91,6 +91,25 @@ async def test_another_request_cannot_stand_on_what_a_cheaper_one_paid(ledger: L
         await ledger.reserve(charge(5, repeat="key", body="a video"), VISITOR)
     assert refusal.value.param == "Idempotency-Key"
     assert (await ledger.reserve(charge(1, repeat="key", body="a picture"), VISITOR)).known
+    assert await left(ledger, ("visitor", 5)) == 4
+
+
+async def test_who_repeats_a_request_whose_job_is_elsewhere_is_told_where_and_nothing_is_counted(
+    ledger: Ledger,
+) -> None:
+    await ledger.reserve(charge(1, witness="here", repeat="key", body="a picture"), VISITOR)
+    counts: list[int] = []
+    with pytest.raises(Elsewhere) as told:
+        await ledger.reserve(
+            charge(1, witness="there", repeat="key", body="a picture"),
+            VISITOR,
+            watched=(Seen("requests", 1000),),
+            tell=counts.extend,
+        )
+    assert told.value.witness == "here"
+    with pytest.raises(IdempotencyConflict):
+        await ledger.reserve(charge(5, witness="there", repeat="key", body="a video"), VISITOR)
+    assert counts == []
     assert await left(ledger, ("visitor", 5)) == 4
 
 
