@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from modelpool.errors import Forbidden, InvalidInput
+from modelpool.errors import Forbidden, InvalidInput, ModelpoolError
 from modelpool_api.accounts.keys import KeyRecord
-from modelpool_api.accounts.store import new_id, record_key
+from modelpool_api.accounts.store import KeyNotFound, new_id, record_key
 from modelpool_api.challenges import WHY_NOT, Verdict
 from modelpool_api.context import Context
 from modelpool_api.identity.subject import Subject
 from modelpool_api.quota.ceilings import Allowance, account_counter, new_account, taken_over
 from modelpool_api.quota.ledger import Charge
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ async def open_account(context: Context, subject: Subject, solution: str | None 
     :raises ChallengeRequired: they cost a proof of work, and ``solution`` is none.
     :raises InvalidInput: who asks has a key already.
     :raises LimitReached: one a day for each, a few for a network.
+    :raises QueueUnavailable: Redis is away; no account was made.
     """
     rules, signals = context.policy.accounts, subject.signals
     if not rules.enabled:
@@ -64,9 +69,24 @@ async def open_account(context: Context, subject: Subject, solution: str | None 
         ),
     )
     theirs = taken_over(signals, reserved.day, context.policy.anonymous)
-    carried = await context.ledger.carry(reserved.day, account_counter(f"account:{id}"), theirs)
-    record, key = await context.keys.create("account", "", rules.plan, id=id)
+    try:
+        record, key = await context.keys.create("account", "", rules.plan, id=id)
+        # Last: for units that are used up there is a key.
+        carried = await context.ledger.carry(reserved.day, account_counter(record.subject), theirs)
+    except BaseException:
+        await _give_up(context, id, reserved.charge)
+        raise
     return Opened(record, key, carried)
+
+
+async def _give_up(context: Context, id: str, charge: str) -> None:
+    """End a key that nobody has seen, so that its owner may make another one today."""
+    try:
+        with suppress(KeyNotFound):
+            await context.keys.revoke(id)
+        await context.ledger.release(charge)
+    except ModelpoolError as error:
+        log.warning("an account that nobody has the key of may stay: %s", error)
 
 
 async def _require_work(context: Context, subject: Subject, solution: str | None) -> None:

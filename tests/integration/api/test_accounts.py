@@ -11,6 +11,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from modelpool.errors import QueueUnavailable
 from modelpool.queue.connection import connect
 from modelpool_api.accounts import store
 from modelpool_api.accounts.keys import parse_key
@@ -123,6 +124,23 @@ class TestAccounts:
         await visitor.admitted(10)
         clock.pass_seconds(86_400)
         assert await visitor.remaining() == 10
+
+    @pytest.mark.parametrize("step", ["create", "carry"])
+    async def test_one_that_fails_on_its_way_takes_nothing_and_can_be_made_again(
+        self, door: Door, monkeypatch: pytest.MonkeyPatch, step: str
+    ) -> None:
+        visitor = await browser(door)
+        await visitor.admitted(2)
+
+        async def away(*args: Any, **kwargs: Any) -> None:
+            raise QueueUnavailable("Redis is away")
+
+        monkeypatch.setattr(door.context.keys if step == "create" else door.context.ledger, step, away)
+        assert (await visitor.call("POST", "/v1/accounts")).status_code == 503
+        monkeypatch.undo()
+        assert await visitor.remaining() == 4
+        again = await visitor.call("POST", "/v1/accounts")
+        assert (again.status_code, again.json()["remaining"]) == (201, 8)
 
     async def test_they_can_be_switched_off(self, redis_url: str, tmp_path: Path) -> None:
         settings = door_settings(redis_url, tmp_path, "accounts: {enabled: false}")
