@@ -1,4 +1,7 @@
-"""HTTP as uvicorn speaks it, but for two things: an answer leaves in one piece, and broken HTTP is told so in a problem."""
+"""HTTP as uvicorn speaks it, but for three things.
+
+An answer leaves in one piece, broken HTTP is told so in a problem, and a head may be only so large and take only so long.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,12 @@ from typing import Any, cast
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from modelpool.errors import HeadersTooLarge, ModelpoolError
 from modelpool_api.problems import Malformed, problem_response
 from modelpool_api.security_headers import headers_for
+
+MAX_HEAD_BYTES = 32 * 1024
+"""Of a request's line and headers together, and of what comes after a body in chunks."""
 
 
 class Gathering:
@@ -53,9 +60,65 @@ class Gathering:
 class HttpProtocol(HttpToolsProtocol):
     """One connection."""
 
+    head_seconds = 15.0
+    """How long a head may take, the first from the beginning of the connection, others from their first byte."""
+
+    _named = 0
+    """Bytes of the request's line, headers and trailers that the parser has handed over."""
+    _unfinished = 0
+    """Bytes that came since the parser last came to an end of something: a path or a header that grows is still with it."""
+    _deadline: asyncio.TimerHandle | None = None
+    _refusal: ModelpoolError | None = None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Stand between uvicorn and the transport."""
         super().connection_made(cast(asyncio.Transport, Gathering(transport, self.loop)))
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is awaited any more."""
+        self._head_is_here()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; what has no end is not read without end."""
+        self._unfinished += len(data)
+        super().data_received(data)
+        if self._unfinished > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self._refusal = _too_large()
+            self.send_400_response("")
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        self._named = self._unfinished = 0
+        self._expect_head()
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Count it."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count it."""
+        self._count(len(name) + len(value))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: how long the rest may take others decide."""
+        self._unfinished = 0
+        self._head_is_here()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Bodies are counted elsewhere."""
+        self._unfinished = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Trailers have come to their end."""
+        self._unfinished = 0
+        super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
         """A WebSocket has frames of its own to send, each in one piece."""
@@ -66,9 +129,34 @@ class HttpProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, and close the connection: where the next request would begin nobody knows."""
-        answer = problem_response(Malformed("this is no HTTP that can be read here; the connection is closed"), "/")
+        broken = Malformed("this is no HTTP that can be read here; the connection is closed")
+        answer = problem_response(self._refusal or broken, "/")
         headers = [*self.server_state.default_headers, *answer.raw_headers, (b"connection", b"close")]
         headers += headers_for("/", answer.raw_headers)
         lines = [STATUS_LINE[answer.status_code], *(name + b": " + value + b"\r\n" for name, value in headers), b"\r\n"]
         self.transport.write(b"".join([*lines, bytes(answer.body)]))
         self.transport.close()
+
+    def _count(self, size: int) -> None:
+        self._named += size
+        if self._named > MAX_HEAD_BYTES:
+            self._refusal = _too_large()
+            raise self._refusal  # the parser stops, and uvicorn answers with `send_400_response`
+
+    def _expect_head(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(self.head_seconds, self._close)
+
+    def _head_is_here(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _close(self) -> None:
+        self.transport.close()
+
+
+def _too_large() -> HeadersTooLarge:
+    return HeadersTooLarge(
+        f"the request's line and headers are longer than {MAX_HEAD_BYTES} bytes; perhaps there are too many cookies"
+    )

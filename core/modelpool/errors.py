@@ -6,7 +6,9 @@
     ├── InvalidInput            400/422  the caller can mend it; names the field
     │   ├── InvalidSpec                  a ModelPool that cannot work; names the field and the cure
     │   ├── IdempotencyConflict 422      the same Idempotency-Key with another body
-    │   └── BodyTooLarge        413      more bytes than the API takes
+    │   ├── BodyTooLarge        413      more bytes than the API takes
+    │   ├── BodyTooSlow         408      a body that does not come to its end
+    │   └── HeadersTooLarge     431      a longer head than the API reads
     ├── Unauthenticated         401      credentials that nobody here has issued
     ├── Forbidden               403      this is not open here, or not to this caller
     ├── NotFound                404
@@ -78,6 +80,22 @@ class BodyTooLarge(InvalidInput):
     code = "body_too_large"
     status = 413
     title = "Content too large"
+
+
+class BodyTooSlow(InvalidInput):
+    """The request's body did not come in the time that it may take."""
+
+    code = "body_too_slow"
+    status = 408
+    title = "Request timeout"
+
+
+class HeadersTooLarge(InvalidInput):
+    """The request's line and headers have more bytes than the API reads."""
+
+    code = "headers_too_large"
+    status = 431
+    title = "Header fields too large"
 
 
 class Unauthenticated(ModelpoolError):
