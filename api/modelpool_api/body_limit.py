@@ -1,15 +1,20 @@
-"""Refusing bodies that are too large, announced or not, or too many large ones at once, with a problem instead of bare text."""
+"""Refusing bodies that are too large, announced or not, too slow, or too many large ones at once, with a problem."""
 
 from __future__ import annotations
+
+import asyncio
+from types import MappingProxyType
 
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modelpool.errors import BodyTooLarge, Overloaded
+from modelpool.errors import BodyTooLarge, BodyTooSlow, Overloaded
 from modelpool_api.problems import problem_response
 
 SMALL = 64 * 1024
 """Bytes of a body that never count: nearly all requests are words, and those are let in whatever others send."""
+BODY_SECONDS = 30.0
+"""How long a body may take, from the first look at it."""
 _KEY = "modelpool_body"
 _RETRY_SECONDS = 5
 
@@ -44,6 +49,9 @@ class _Body:
         self._budget = budget
         self._held = 0
         self.size = 0
+        self.until: float | None = None
+        self.whole = False
+        self.answered = False
 
     def grow(self, size: int) -> None:
         self.size += size
@@ -57,13 +65,23 @@ class _Body:
         self._held = 0
 
 
-class BodyLimit:
-    """ASGI middleware: at most ``limit`` bytes in a request's body, and what ``budget`` allows in all bodies together."""
+class _TooSlow(BodyTooSlow):
+    """What of the body comes later is read by nobody."""
 
-    def __init__(self, app: ASGIApp, limit: int, budget: BodyBudget) -> None:
+    headers = MappingProxyType({"Connection": "close"})
+
+
+class BodyLimit:
+    """ASGI middleware: at most ``limit`` bytes in a request's body, and what ``budget`` allows in all bodies together.
+
+    A body is whole after ``seconds``, or it is given up. What comes after it, such as the client's leaving, has no deadline.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, budget: BodyBudget, seconds: float = BODY_SECONDS) -> None:
         self._app = app
         self._limit = limit
         self._budget = budget
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, counting."""
@@ -79,15 +97,32 @@ class BodyLimit:
         body = scope[_KEY] = _Body(self._budget)
 
         async def counted() -> Message:
-            message = await receive()
+            if body.whole:
+                return await receive()
+            if body.until is None:
+                body.until = asyncio.get_running_loop().time() + self._seconds
+            try:
+                async with asyncio.timeout_at(body.until) as deadline:
+                    message = await receive()
+            except TimeoutError:
+                if not deadline.expired():
+                    raise
+                if body.answered:  # too late to say so: for whoever answers, the client has left
+                    return {"type": "http.disconnect"}
+                raise _TooSlow(f"the body did not come in {self._seconds:g} s") from None
+            body.whole = not message.get("more_body", False)
             if message["type"] == "http.request":
                 body.grow(len(message.get("body", b"")))
                 if body.size > self._limit:
                     raise self._refusal()
             return message
 
+        async def noted(message: Message) -> None:
+            body.answered = True
+            await send(message)
+
         try:
-            await self._app(scope, counted, send)
+            await self._app(scope, counted, noted)
         finally:
             body.let_go()
 

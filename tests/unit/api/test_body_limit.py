@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelpool.errors import ModelpoolError
 from modelpool_api.body_limit import SMALL, BodyBudget, BodyLimit, let_body_go
@@ -43,10 +43,10 @@ class Reader:
 class Stage:
     """A reader behind a limit that leaves room for one large body."""
 
-    def __init__(self, *, keeps: bool = True) -> None:
+    def __init__(self, *, keeps: bool = True, seconds: float = 30) -> None:
         self.reader = Reader(keeps=keeps)
         self.budget = BodyBudget(1_000)
-        transport = httpx.ASGITransport(BodyLimit(self.reader, 10 * SMALL, self.budget))
+        transport = httpx.ASGITransport(BodyLimit(self.reader, 10 * SMALL, self.budget, seconds))
         self.http = httpx.AsyncClient(transport=transport, base_url="http://api")
 
     async def send(self, size: int) -> httpx.Response:
@@ -98,3 +98,85 @@ async def test_a_client_that_leaves_in_the_middle_holds_nothing() -> None:
     with pytest.raises(ConnectionError):
         await stage.http.post("/", content=broken())
     assert stage.budget.held == 0
+
+
+HASTE = 0.1
+"""Seconds in which a body has to come here."""
+
+
+class Sender:
+    """A client that says what it sends, piece by piece, and then neither sends more nor leaves."""
+
+    def __init__(self, *pieces: Message) -> None:
+        self._pieces = list(pieces)
+        self.left = asyncio.Event()
+        self.answer: list[Message] = []
+
+    async def receive(self) -> Message:
+        if self._pieces:
+            return self._pieces.pop(0)
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        self.answer.append(message)
+
+    async def call(self, app: ASGIApp) -> None:
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "asgi": {"spec_version": "2.3"}}
+        await BodyLimit(app, 10 * SMALL, BodyBudget(1_000), HASTE)(scope, self.receive, self.send)
+
+
+def piece(size: int, *, more: bool) -> Message:
+    return {"type": "http.request", "body": b"x" * size, "more_body": more}
+
+
+async def test_a_body_that_does_not_come_to_its_end_is_given_up_and_its_connection_closed() -> None:
+    stage = Stage(seconds=HASTE)
+
+    async def stalled() -> AsyncIterator[bytes]:
+        yield b"x" * LARGE
+        await asyncio.Event().wait()
+
+    answer = await stage.http.post("/", content=stalled())
+    assert (answer.status_code, answer.headers["connection"]) == (408, "close")
+    assert answer.json()["error"]["code"] == "body_too_slow"
+    assert stage.budget.held == 0
+
+
+async def test_a_body_that_trickles_gets_no_more_time() -> None:
+    stage = Stage(seconds=HASTE)
+
+    async def trickling() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x"
+            await asyncio.sleep(HASTE / 4)
+
+    assert (await stage.http.post("/", content=trickling())).status_code == 408
+
+
+async def test_who_has_sent_the_body_may_wait_and_leave_as_late_as_they_like() -> None:
+    sender = Sender(piece(LARGE, more=True), piece(0, more=False))
+
+    async def listens(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        await request.body()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(2 * HASTE):
+                await receive()
+        sender.left.set()
+        assert await receive() == {"type": "http.disconnect"}
+        await PlainTextResponse("")(scope, receive, send)
+
+    await sender.call(listens)
+    assert sender.answer[0]["status"] == 200
+
+
+async def test_an_answer_under_way_ends_when_the_body_that_nobody_read_does_not_come() -> None:
+    sender = Sender(piece(1, more=True))
+
+    async def events() -> AsyncIterator[bytes]:
+        yield b"first"
+        await asyncio.Event().wait()
+
+    await sender.call(StreamingResponse(events()))
+    assert [message["type"] for message in sender.answer] == ["http.response.start", "http.response.body"]
