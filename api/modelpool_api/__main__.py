@@ -57,6 +57,13 @@ def _env(name: str) -> dict[str, Any]:
     **_env("MAX_BODY_BYTES"),
 )
 @click.option(
+    "--max-bodies-bytes",
+    default=_D.max_bodies_bytes,
+    type=click.IntRange(64 * KIB),
+    help="Of all bodies that are read at a time, the first 64 KiB of each not counted.",
+    **_env("MAX_BODIES_BYTES"),
+)
+@click.option(
     "--max-input-pixels",
     default=_D.max_input_pixels,
     type=click.IntRange(4 * KIB),

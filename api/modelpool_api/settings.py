@@ -27,7 +27,8 @@ class Settings:
     """Opens the admin API; empty: it is off. See :mod:`modelpool_api.admin_token` for what is refused."""
     max_body_bytes: int = 12 * MIB
     max_bodies_bytes: int = 128 * MIB
-    """Of all bodies that are being read at a time, small ones not counted."""
+    """Of all bodies that are being read at a time, the first 64 KiB of each not counted. With less than a body's limit the
+    largest bodies are never let in."""
     max_input_pixels: int = 16_777_216
     """Of an input image, before it is decoded."""
     refresh_seconds: float = 1.0

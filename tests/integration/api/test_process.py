@@ -55,6 +55,7 @@ def test_help_answers_without_loading_the_server() -> None:
         ([], "--store-url"),
         (["--store-url", "ftp://x"], "is not known"),
         (["--store-url", "memory:", "--port", "0"], "--port"),
+        (["--store-url", "memory:", "--max-bodies-bytes", "1"], "--max-bodies-bytes"),
         (["--store-url", "memory:", "--api-keys", "/absent.yaml"], "cannot be read"),
         (["--store-url", "memory:", "--admin-token", "admin"], "the admin token needs at least 24 characters"),
     ],
@@ -114,6 +115,19 @@ async def test_it_starts_fast_serves_and_ends_in_order(redis_url: str, tmp_path:
     log = (tmp_path / "api.log").read_text()
     assert "confidential" not in log
     assert "Traceback" not in log
+
+
+async def test_how_much_of_all_bodies_is_read_at_a_time_is_a_setting(redis_url: str, tmp_path: Path) -> None:
+    async with (
+        published(redis_url),
+        process(redis_url, tmp_path, "--max-bodies-bytes", str(64 * 1024)) as (_, url),
+        httpx.AsyncClient(base_url=url, timeout=20) as http,
+    ):
+        await wait_until(lambda: answers(http, "/readyz"), timeout=20)
+        kind = {"Content-Type": "application/json"}
+        assert (await http.post("/v1/jobs", content=b" " * 128 * 1024, headers=kind)).status_code == 400
+        refused = await http.post("/v1/jobs", content=b" " * 129 * 1024, headers=kind)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
 
 
 async def test_what_is_no_http_is_told_so_in_a_problem_and_the_connection_closed(
