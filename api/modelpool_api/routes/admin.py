@@ -1,17 +1,20 @@
-"""Issuing keys: for whoever holds the admin token."""
+"""Issuing keys: for whoever holds the admin token. Of others not even the body is read."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path
-from starlette.requests import HTTPConnection
+from fastapi import APIRouter, Path
+from fastapi.routing import APIRoute
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
+from starlette.types import Message
 
-from modelpool.errors import Forbidden, InvalidInput, Unauthenticated
+from modelpool.errors import BodyTooLarge, Forbidden, InvalidInput, Unauthenticated
 from modelpool.queue.rules import DAY_MS
 from modelpool_api.account_schemas import KeyList, KeyUsage, KeyView, NewKeyBody, RotateBody
 from modelpool_api.accounts.keys import ID_FORM, KeyRecord
@@ -23,10 +26,11 @@ from modelpool_api.routes.process import Process
 from modelpool_api.views import rfc3339
 
 _HEADERS = {"Cache-Control": "no-store"}
+_MAX_BODY = 16 * 1024
 KeyId = Annotated[str, Path(pattern=ID_FORM, description="The key's id.", examples=["5f1e0c9a7be2"])]
 
 
-async def _administrator(connection: HTTPConnection) -> None:
+def _administrator(connection: HTTPConnection) -> None:
     context: Context = connection.app.state.context
     token = context.settings.admin_token
     if not token:
@@ -41,7 +45,34 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-router = APIRouter(tags=["admin"], dependencies=[Depends(_administrator)])
+async def _small_body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_BODY:
+            raise BodyTooLarge(f"the request is larger than {_MAX_BODY} bytes, which is more than a key needs")
+    return bytes(body)
+
+
+class _AfterTheToken(APIRoute):
+    """FastAPI reads a body before it looks at dependencies: here the token comes first, and then a small body."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_after_the_token(request: Request) -> Response:
+            _administrator(request)
+            body = await _small_body(request) if self.body_field is not None else b""
+
+            async def receive() -> Message:
+                return {"type": "http.request", "body": body, "more_body": False}
+
+            return await handle(Request(request.scope, receive))
+
+        return handle_after_the_token
+
+
+router = APIRouter(tags=["admin"], route_class=_AfterTheToken)
 _TOKEN: dict[str, Any] = {"security": [{"adminToken": []}]}
 _LINKS = {
     name: {"operationId": f"admin_{name}", "parameters": {"id": "$response.body#/id"}}
@@ -54,7 +85,7 @@ _LINKS = {
     summary="Issue a key",
     status_code=201,
     response_model=KeyView,
-    responses={201: {"description": "The key.", "links": _LINKS}, **responses(400, 401, 403, 422, 503)},
+    responses={201: {"description": "The key.", "links": _LINKS}, **responses(400, 401, 403, 413, 422, 503)},
     openapi_extra=_TOKEN,
 )
 async def create(body: NewKeyBody, context: Process) -> Response:
@@ -83,7 +114,7 @@ async def listed(context: Process) -> Response:
     "/v1/admin/keys/{id}/rotate",
     summary="Give a key a new secret",
     response_model=KeyView,
-    responses=responses(400, 401, 403, 404, 422, 503),
+    responses=responses(400, 401, 403, 404, 413, 422, 503),
     openapi_extra=_TOKEN,
 )
 async def rotate(id: KeyId, context: Process, body: RotateBody | None = None) -> Response:

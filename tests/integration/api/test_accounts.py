@@ -19,6 +19,8 @@ from support.queues import Clock
 from support.running_api import published
 from support.visitors import ADMIN, Door, Visitor, door_settings, open_door
 
+KIB = 1024
+JSON = {"Content-Type": "application/json"}
 FAST = "burst: {perSecond: 1000, burst: 1000}"
 SMALL = f"""
 anonymous: {{cookie: 6, fingerprintAndPrefix: 6, prefixWithoutSignals: 6, {FAST}}}
@@ -40,7 +42,7 @@ async def door(redis_url: str, tmp_path: Path, clock: Clock) -> AsyncIterator[Do
 
 
 async def admin(door: Door, method: str, path: str = "", token: str = ADMIN, **request: Any) -> httpx.Response:
-    headers = {"Authorization": f"Bearer {token}"}
+    headers = {"Authorization": f"Bearer {token}", **request.pop("headers", {})}
     return await door.call(method, f"/v1/admin/keys{path}", headers=headers, **request)
 
 
@@ -215,6 +217,31 @@ class TestIssuedKeys:
     async def test_without_the_admin_token_nothing_is_told(self, door: Door, token: str) -> None:
         for method, path in (("GET", ""), ("POST", ""), ("DELETE", "/5f1e0c9a7be2"), ("GET", "/5f1e0c9a7be2/usage")):
             assert (await admin(door, method, path, token)).status_code == 401
+
+    async def test_without_the_admin_token_no_body_is_read(self, door: Door) -> None:
+        read = False
+
+        async def body() -> AsyncIterator[bytes]:
+            nonlocal read
+            read = True
+            yield b"{bad"
+
+        for path in ("", "/5f1e0c9a7be2/rotate"):
+            answer = await admin(door, "POST", path, "nope", content=body(), headers=JSON)
+            assert answer.status_code == 401
+        assert not read
+
+    async def test_bodies_are_read_with_the_token_as_far_as_they_are_small(self, door: Door) -> None:
+        async def spaces(size: int) -> AsyncIterator[bytes]:
+            yield b'{"name": "studio"}'
+            for _ in range(size // KIB):
+                yield b" " * KIB
+
+        assert (await admin(door, "POST", content=b"{bad", headers=JSON)).status_code == 422
+        assert (await admin(door, "POST", content=spaces(15 * KIB), headers=JSON)).status_code == 201
+        refused = await admin(door, "POST", content=spaces(16 * KIB), headers=JSON)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (413, "body_too_large")
+        assert len((await admin(door, "GET")).json()["data"]) == 1
 
     async def test_where_no_token_is_set_the_admin_api_is_off(self, redis_url: str, tmp_path: Path) -> None:
         settings = replace(door_settings(redis_url, tmp_path, ""), admin_token="")
