@@ -184,16 +184,19 @@ async def test_a_failure_of_ours_tells_nothing_of_our_insides(api: Api, monkeypa
     assert "secret" not in json.dumps(problem)
 
 
+POST = {"model": "shapes", "prompt": "a red circle"}
+
+
 @pytest.mark.parametrize("reads", [True, False], ids=["poll", "new job"])
 async def test_an_outage_says_when_to_come_back(api: Api, monkeypatch: pytest.MonkeyPatch, reads: bool) -> None:
-    def away(_: str) -> None:
+    def away(*_: object, **__: object) -> None:
         raise QueueUnavailable("Redis cannot be reached", retry_after=1.2)
 
     monkeypatch.setattr(api.context.pools, "of_job", away)
-    monkeypatch.setattr(api.context.pools, "find_model", away)
+    monkeypatch.setattr(api.context.ledger, "reserve", away)
     seconds: Counter[int] = Counter()
     for _ in range(200):
-        answer = await (api.http.get("/v1/jobs/x") if reads else api.http.post("/v1/jobs", json={"model": "shapes"}))
+        answer = await (api.http.get("/v1/jobs/x") if reads else api.http.post("/v1/jobs", json=POST))
         assert_problem(answer, 503)
         seconds[int(answer.headers["retry-after"])] += 1
     # Spread, so that those whom it has sent away do not come back together.
