@@ -11,8 +11,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
-import httpx
-
+from modelpool_cli.http_client import httpx
 from modelpool_cli.solving import solution_of
 from modelpool_local.exits import CommandFailed, Exit
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-import httpx
+from modelpool_cli.http_client import httpx
 
 LONGEST_SECONDS = 60.0
 HIGHEST_COST = 1_000_000
