@@ -52,12 +52,12 @@ async def admit(context: Context, subject: Subject, asked: Asked) -> Admission:
     :raises LimitReached: today's allowance, or the burst rule; nothing was charged.
     :raises Overloaded: the lane is full, or reading the image took too long; nothing was charged.
     """
-    offer = await choose(context, subject, asked)
+    chosen = await choose(context, subject, asked)
     for _ in range(_POOLS_TRIED):
         try:
-            return await _admit_to(context, subject, asked, *offer)
+            return await _admit_to(context, subject, asked, *chosen)
         except Elsewhere as elsewhere:
-            offer = await holder(context, subject, asked, elsewhere.witness)
+            chosen = await holder(context, subject, asked, elsewhere.witness)
     raise Overloaded("Equal requests come and go too fast. Try again in a moment.", retry_after=1)
 
 
