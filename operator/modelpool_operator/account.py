@@ -29,6 +29,8 @@ class Account:
     """Everything a status tells about."""
 
     pool: ModelPool
+    generation: int
+    """The pool's metadata.generation that its workers, too, have been looked at for."""
     epoch: int
     seen: Observation
     snapshot: Snapshot

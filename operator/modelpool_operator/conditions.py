@@ -31,7 +31,7 @@ def conditions(
         ("DemandSourceAvailable", *_demand_source(account)),
     )
     return tuple(
-        condition(before.get(kind), kind, (is_true, reason, message), account.pool.metadata.generation, moment)
+        condition(before.get(kind), kind, (is_true, reason, message), account.generation, moment)
         for kind, is_true, reason, message in found
     )
 

@@ -190,7 +190,7 @@ class Reconciler:
             workers.rollout,
             reload_of(offered, seen.heartbeats),
         )
-        account = Account(pool, self._epoch, seen, snapshot, planned, trouble)
+        account = Account(pool, workers.generation, self._epoch, seen, snapshot, planned, trouble)
         status = status_of(account, self._notices.latest)
         self._parts.teller.tell(status)
         owed = await self._notices.tell(status, int(pool.spec.rebalance.interval_seconds * 1000))

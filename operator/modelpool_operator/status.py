@@ -20,7 +20,7 @@ def status_of(account: Account, previous: ModelPoolStatus | None) -> ModelPoolSt
     gpus = _gpus(account, previous)
     models = tuple(_model_status(account, model) for model in account.snapshot.models)
     return ModelPoolStatus(
-        observed_generation=account.pool.metadata.generation,
+        observed_generation=account.generation,
         epoch=account.epoch,
         slots=len(gpus),
         ready_slots=sum(gpu.phase is SlotPhase.READY for gpu in gpus),

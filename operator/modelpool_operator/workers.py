@@ -50,6 +50,8 @@ class Workers:
         """What keeps it from what is desired, though it can be reached."""
         self.rollout = ""
         """What the replacing of workers waits for, while it is under way."""
+        self.generation = 0
+        """The pool's metadata.generation that all of this is about; 0 before the first answer."""
 
     def changed(self) -> None:
         """Tell the runtime now: the pool has changed."""
@@ -60,7 +62,7 @@ class Workers:
         try:
             while True:
                 self._news.clear()
-                if await self._look(self._desired(pool(), epoch)):
+                if await self._look(pool(), epoch):
                     notify()
                 try:
                     async with asyncio.timeout(self._look_seconds):
@@ -76,18 +78,23 @@ class Workers:
             self._made = pool, desired_slots(pool, epoch)
         return self._made[1]
 
-    async def _look(self, desired: DesiredSlots) -> bool:
-        before = (self.observed, self.trouble, self.problems, self.rollout)
+    async def _look(self, pool: ModelPool, epoch: int) -> bool:
+        before = self._known()
+        trouble = self.trouble
         try:
-            answer = await self._runtime.apply(desired)
+            answer = await self._runtime.apply(self._desired(pool, epoch))
         except RuntimeUnavailable as error:
             self.trouble = error.message
         else:
             self.observed, self.trouble = {slot.slot: slot for slot in answer.slots}, None
             self.problems, self.rollout = answer.problems, answer.rollout
-        if self.trouble != before[1]:
+            self.generation = pool.metadata.generation
+        if self.trouble != trouble:
             if self.trouble is None:
                 log.info("the runtime answers again")
             else:
                 log.warning("the runtime is away", extra={"reason": self.trouble})
-        return (self.observed, self.trouble, self.problems, self.rollout) != before
+        return self._known() != before
+
+    def _known(self) -> tuple[object, ...]:
+        return self.observed, self.trouble, self.problems, self.rollout, self.generation

@@ -38,6 +38,11 @@ async def all_done(stage: Stage, jobs: list[str]) -> bool:
     return {(await stage.queue.get(job)).state for job in jobs} == {JobState.SUCCEEDED}
 
 
+async def acted_on(stage: Stage, generation: int, *, slots: int) -> bool:
+    status = await stage.board.status()
+    return status is not None and (status.observed_generation, status.slots) == (generation, slots)
+
+
 async def versions(stage: Stage) -> dict[str, int]:
     return {slot: found.version for slot, found in (await stage.board.assignments(stage.slots())).items()}
 
@@ -182,9 +187,18 @@ async def test_a_broken_edit_changes_nothing_and_a_good_one_comes_into_force(sta
         await wait_until(lambda: stage.runtime.desired is not None and len(stage.runtime.desired.slots) == 4)
         await wait_until(stage.is_condition("Degraded", "False", "AsExpected"))
         assert await stage.board.assignment("studio-primary-1") is None
-        status = await stage.board.status()
-        assert status is not None
-        assert (status.slots, status.observed_generation) == (4, 2)
+        await wait_until(lambda: acted_on(stage, 2, slots=4))
+
+
+async def test_a_change_counts_as_acted_on_only_when_the_workers_too_have_been_looked_at_for_it(stage: Stage) -> None:
+    async with stage.operator(), stage.all_workers():
+        await until_filled(stage)
+        stage.runtime.away = True
+        await wait_until(stage.is_condition("Degraded", "True", "RuntimeUnavailable"))
+        stage.file.write_text(POOL_FILE.replace("    policy: Always\n    slots: 2", "    policy: Always\n    slots: 1"))
+        await wait_until(lambda: acted_on(stage, 1, slots=4))
+        stage.runtime.away = False
+        await wait_until(lambda: acted_on(stage, 2, slots=4))
 
 
 async def test_without_its_runtime_the_operator_says_so_and_serves_on(stage: Stage) -> None:

@@ -29,6 +29,8 @@ from modelpool_operator.status import status_of, status_without_sight
 from support.operator_stage import POOL_FILE
 
 POOL = parse_pool(POOL_FILE, "pool.yaml")
+GENERATION = 6
+"""That the workers have been looked at for."""
 GIB = 2**30
 HELD = {
     "studio-primary-0": ("flat",),
@@ -60,7 +62,7 @@ def told(
     observation: Observation, trouble: Trouble | None = None, previous: ModelPoolStatus | None = None
 ) -> ModelPoolStatus:
     snapshot = snapshot_of(POOL, observation, History())
-    account = Account(POOL, 4, observation, snapshot, plan(snapshot), trouble or Trouble())
+    account = Account(POOL, GENERATION, 4, observation, snapshot, plan(snapshot), trouble or Trouble())
     return status_of(account, previous)
 
 
@@ -79,6 +81,13 @@ def model(status: ModelPoolStatus, name: str) -> ModelStatus:
 
 def facts(snapshot: Snapshot, slot: str) -> SlotFacts:
     return next(facts for facts in snapshot.slots if facts.name == slot)
+
+
+def test_a_change_is_not_called_observed_before_the_workers_were_looked_at_for_it() -> None:
+    assert POOL.metadata.generation != GENERATION
+    status = told(seen())
+    assert status.observed_generation == GENERATION
+    assert {condition.observed_generation for condition in status.conditions} == {GENERATION}
 
 
 # --- the snapshot -------------------------------------------------------------------------------------------------
