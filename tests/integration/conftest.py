@@ -1,19 +1,30 @@
-"""Real servers for the tests: moto's S3 in a process of its own, and nginx with the chart's configuration."""
+"""Real servers for the tests: Redis, moto's S3 in a process of its own, and nginx with the chart's configuration."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
+import pytest_asyncio
+from redis.asyncio import Redis
 
+from modelpool.queue.connection import connect
 from support import NginxStore, block_until, debian_nginx, unused_port
 from support.nginx_server import NginxMissingError
 
 CREDENTIALS = "access_key_id=test&secret_access_key=test&region=us-east-1"
+
+
+@pytest_asyncio.fixture
+async def client(redis_url: str) -> AsyncIterator[Redis]:
+    """A client of an empty Redis."""
+    made = await connect(redis_url)
+    yield made
+    await made.aclose()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
@@ -12,14 +11,6 @@ from modelpool.queue.connection import connect
 from modelpool_api.door_scripts import PREFIX, DoorScripts
 
 ECHO = "return {KEYS[1], ARGV[1]}"
-
-
-@pytest.fixture
-async def client(redis_url: str) -> AsyncIterator[Redis]:
-    """A client of an empty Redis."""
-    client = await connect(redis_url)
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture

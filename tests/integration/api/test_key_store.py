@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from redis.asyncio import Redis
 
-from modelpool.queue.connection import connect
 from modelpool_api.accounts.store import KeyNotFound, KeyStore
 from modelpool_api.context import unix_ms
 from modelpool_api.policy import Plan
@@ -16,13 +15,6 @@ PLANS = {"paid": Plan(lane="paid", per_day=100)}
 GRACE_MS = 60_000
 MOMENTS = (1, 2, 3)
 """Before which of its turns at Redis something else happens. It may need fewer."""
-
-
-@pytest.fixture
-async def client(redis_url: str) -> AsyncIterator[Redis]:
-    client = await connect(redis_url)
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 from redis.asyncio import Redis
 
-from modelpool.queue.connection import connect
 from modelpool_api.quota.ledger import Ledger
 from support.ledgers import make_ledger
 from support.queues import Clock
@@ -17,14 +14,6 @@ from support.queues import Clock
 def clock() -> Clock:
     """Stands at noon UTC."""
     return Clock(20_000 * 86_400_000 + 12 * 3_600_000)
-
-
-@pytest.fixture
-async def client(redis_url: str) -> AsyncIterator[Redis]:
-    """A client of an empty Redis."""
-    client = await connect(redis_url)
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture
