@@ -39,7 +39,6 @@ class Problem(StrEnum):
     ENDLESS_LEASE = "endless lease"
     FOLLOWS_NOBODY = "follows nobody"
     LEADER_GONE = "leader gone"
-    NO_REQUEST = "no request"
     RECORD_CUT = "record cut"
     DEBT_LOST = "debt lost"
     TICKETS_BEHIND = "tickets behind"
@@ -58,8 +57,7 @@ MEANINGS: dict[Problem, tuple[str, str]] = {
     Problem.ENDLESS_LEASE: ("running under a lease that ends far in the future", "lease of 30 s"),
     Problem.FOLLOWS_NOBODY: ("follows, but no job leads it", "follows an identical job, or waits itself"),
     Problem.LEADER_GONE: ("is followed, but has gone, has ended or is not known as leader", "the first follower leads"),
-    Problem.NO_REQUEST: ("its request is lost", "failed, refunded and removed"),
-    Problem.RECORD_CUT: ("half a record", "removed"),
+    Problem.RECORD_CUT: ("lacks what no job can do without", "failed, refunded as far as it can be, and removed"),
     Problem.DEBT_LOST: ("its user's virtual time is lost: the user's next job would start too early", "set again"),
     Problem.TICKETS_BEHIND: ("came later than the count of tickets says: newcomers would overtake it", "count raised"),
     Problem.ENTRY_OF_NOBODY: ("stands somewhere without a record", "entry removed"),

@@ -150,7 +150,7 @@ class RedisQueue:
             raise _not_found(job)
         if answer == 0:
             raise JobNotFound(
-                f"The record of job {job} is damaged: half of it is missing. `modelpool queue check --repair` mends it.",
+                f"The record of job {job} is damaged: some of it is missing. `modelpool queue check --repair` puts it aside.",
                 param="id",
             )
         leader, *flat = answer

@@ -30,8 +30,6 @@ WORKER_LOST = JobError(
 )
 EXPIRED = JobError(code="expired", message="The job did not finish before its deadline.")
 
-REQUEST_LOST = JobError(code="request_lost", message="Redis has lost what this job was to do: send it again.")
-
 
 def line_of(lane: Lane) -> str:
     """The line that jobs of this lane wait in."""

@@ -21,7 +21,6 @@ from modelpool.queue.rules import (
     MENDED_LEASE_MS,
     RECORD_MS,
     REFUNDS_MS,
-    REQUEST_LOST,
     WORKER_LOST,
 )
 
@@ -67,7 +66,6 @@ _CONSTANTS: dict[str, int | str] = {
     + "}",
     "WORKER_LOST": f"[[{WORKER_LOST.to_json()}]]",
     "EXPIRED": f"[[{EXPIRED.to_json()}]]",
-    "REQUEST_LOST": f"[[{REQUEST_LOST.to_json()}]]",
 }
 
 _FUNCTION = re.compile(r"^(local function (?:[^\n]* end\n|.*?^end\n))", re.MULTILINE | re.DOTALL)
@@ -112,7 +110,7 @@ def _with_what_it_names(shared: str, text: str) -> str:
     """``text`` behind all of ``shared`` but functions that nobody calls: to make them anew costs each run of a script."""
     for part in reversed(_FUNCTION.split(shared)):
         name = part.partition("(")[0].removeprefix("local function ") if part.startswith("local function ") else ""
-        if not name or re.search(rf"\b{name}\(", text):
+        if not name or re.search(rf"\b{name}\(|pcall\({name},", text):
             text = part + text
     return text
 

@@ -151,7 +151,7 @@ class TestQueuedJobs:
         for name in ("waiting", "done0"):
             await stage.client.hdel(stage.key("job", name), "body")
         found = {(f.problem, f.what) for f in await stage.found(repair=True)}
-        assert {(Problem.NO_REQUEST, "waiting"), (Problem.NO_REQUEST, "done0")} <= found
+        assert {(Problem.RECORD_CUT, "waiting"), (Problem.RECORD_CUT, "done0")} <= found
         assert await stage.found() == []
         assert not await stage.client.exists(stage.key("job", "waiting"), stage.key("job", "done0"))
         ((_, refund),) = await stage.client.xrange(stage.key("refunds")) or []

@@ -3,40 +3,15 @@
 import asyncio
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import Callable
 
 from modelpool.jobs import JobError, JobEvent, JobState, Lane
 from modelpool.queue.connection import connect
 from modelpool.queue.port import HotModel, ModelDepth, Queue
 from modelpool.queue.redis import RedisQueue
 from support import RedisProcess, wait_until
+from support.listening import Listener
 from support.queues import POOL, Clock, Worker, new_job, new_result
-
-
-class Listener:
-    """Collects what a subscription yields, from the moment that it stands."""
-
-    def __init__(self, listen: Callable[[Callable[[], None]], AsyncIterator[Any]]) -> None:
-        self.heard: list[Any] = []
-        self.connected = 0
-        self._listen = listen
-
-    async def __aenter__(self) -> "Listener":
-        self._task = asyncio.create_task(self._run())
-        await wait_until(lambda: self.connected)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        async for item in self._listen(self._on_connect):
-            self.heard.append(item)
-
-    def _on_connect(self) -> None:
-        self.connected += 1
 
 
 async def test_every_change_of_state_is_told_in_order(queue: Queue, worker: Worker) -> None:

@@ -16,7 +16,7 @@ end
 
 local function check_flight(name)
   local id = call('HGET', place, name)
-  local job = id and read(id)
+  local job = id and look(id)
   if not id or (job and not job.finished) then return end
   answer[#answer + 1], answer[#answer + 2] = 'flight to nowhere', place:sub(-FLIGHT_DIGITS) .. name
   if repair then call('HDEL', place, name) end
@@ -24,7 +24,8 @@ end
 
 local function check_member(name)
   local id = kind == 'due' and name or id_of(name)
-  local job = read(id)
+  local job = look(id)
+  if job and not is_sound(job) then return end -- the check of the records tells
   if not (job and belongs(job, name)) and call('ZSCORE', place, name) then
     answer[#answer + 1], answer[#answer + 2] = job and 'entry astray' or 'entry of nobody', id
     if repair then call('ZREM', place, name) end

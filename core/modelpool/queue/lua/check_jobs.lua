@@ -49,14 +49,10 @@ local function check_following(job)
 end
 
 for i = 3, #ARGV do
-  local job = read(ARGV[i])
-  if job and not job.ticket and not job.finished then
-    if found('record cut', job) then call('DEL', key('job', job.id)) end
-  elseif job and not job.body then
-    if found('no request', job) then
-      if not job.finished then conclude(job, 'failed', {error = REQUEST_LOST}) end
-      if not has_followers(job.id) then call('DEL', key('job', job.id)) end -- nobody could read it
-    end
+  local job = look(ARGV[i])
+  if job and not is_sound(job) then
+    local settling = job.finished and job.state and has_followers(job.id)
+    if found('record cut', job) and not settling then put_aside(job) end
   elseif job and not job.finished then
     if tonumber(job.ticket, 16) > tonumber(call('HGET', key('tally'), 'ticket') or 0) and found('tickets behind', job) then
       call('HSET', key('tally'), 'ticket', tonumber(job.ticket, 16))

@@ -3,15 +3,6 @@
 local repair = ARGV[2] == '1'
 local answer = {}
 
--- The first of all who follow, whatever the leader's record says of their digest.
-local function first_follower(id)
-  for _, line in ipairs(LINES) do
-    local name = call('ZRANGE', key('followers', line, id), 0, 0)[1]
-    local follower = name and read(id_of(name))
-    if follower and follower.state == 'following' then return follower end
-  end
-end
-
 local function move(from, leader)
   for _, line in ipairs(LINES) do
     local popped = call('ZPOPMIN', key('followers', line, from), CHUNK)

@@ -56,6 +56,15 @@ local function has_followers(...)
   return call('EXISTS', unpack(sets)) > 0
 end
 
+-- The first of all who follow, whatever the leader's record says of their digest.
+local function first_follower(id)
+  for _, line in ipairs(LINES) do
+    local name = call('ZRANGE', key('followers', line, id), 0, 0)[1]
+    local follower = name and read(id_of(name))
+    if follower and follower.state == 'following' then return follower end
+  end
+end
+
 -- Followers of an ended leader end like it, a chunk at a time: while some are left, the leader stays due and the
 -- reaper goes on.
 local function share(leader)
@@ -139,17 +148,36 @@ local function retry(job, failure)
   end
 end
 
+-- A job with holes in its record ends as far as its fields tell: it is refunded, and who followed it waits instead. Where it
+-- is still named, verbs pass it over, and the check removes that.
+local function put_aside(job)
+  if job.state == 'running' then pcall(stop, {job}) end
+  if job.state == 'queued' then pcall(leave, {job}) end
+  call('ZREM', key('due'), job.id)
+  if not job.finished then
+    job.state, job.seq = 'failed', whole_number(job.seq + 1)
+    tell(job)
+    if job.price and tonumber(job.enqueued) then refund(job) end
+  end
+  call('DEL', key('job', job.id))
+  local one = first_follower(job.id) or job
+  if one.digest and leader_of(one) == job.id then promote({id = job.id, digest = one.digest}) end
+end
+
 -- Look after what is due, at most `limit` entries: lapsed leases, passed deadlines, followers of an ended leader.
 -- Returns how many jobs changed their state, and whether there were more than it looked at.
 local function settle(limit)
   local moved = 0
   local due = call('ZRANGEBYSCORE', key('due'), '-inf', now_text, 'LIMIT', 0, limit)
   for _, id in ipairs(due) do
-    local job = read(id)
-    if not job or not (job.finished or job.deadline) then -- lost, or half of it: the check mends those
-      call('ZREM', key('due'), id)
-    elseif job.finished then
+    local job = look(id)
+    if not job then
+      call('ZREM', key('due'), id) -- lost
+    elseif job.finished and job.state then
       moved = moved + share(job)
+    elseif not is_sound(job) then
+      moved = moved + 1
+      put_aside(job)
     else
       moved = moved + 1
       if now >= tonumber(job.deadline) then conclude(job, 'expired', {error = EXPIRED}) else retry(job, WORKER_LOST) end

@@ -4,7 +4,7 @@
 local answer, jobs, results, made, ids = {}, {}, {}, {}, {}
 for i = 3, #ARGV, 3 do
   local job = glance(ARGV[i])
-  local mine = job.lease == ARGV[2]
+  local mine = job.lease == ARGV[2] and job.digest and job.model
   if mine and job.state == 'running' then
     jobs[#jobs + 1], results[#results + 1], ids[#ids + 1] = job, ARGV[i + 1], job.id
     made[#made + 1] = ARGV[i + 2] ~= '' and ARGV[i + 2] or job.digest

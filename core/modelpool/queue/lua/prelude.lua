@@ -41,7 +41,8 @@ local now_text = tostring(now)
 
 local function line_of(lane) return lane == 'paid' and 'paid' or 'free' end
 
-local function read(id)
+-- What a record says; nothing when there is none.
+local function look(id)
   local flat = call('HGETALL', key('job', id))
   if not flat[1] then return nil end
   -- With room for what a record usually holds: a table that grows is made anew, again and again.
@@ -52,6 +53,19 @@ local function read(id)
   for i = 1, #flat, 2 do job[flat[i]] = flat[i + 1] end
   job.line = job.line or line_of(job.lane)
   return job
+end
+
+-- Whether a record has all that no job can do without.
+local function is_sound(job)
+  return job.state and job.lane and job.subject and job.model and job.price and job.digest and job.key and job.body
+    and tonumber(job.work) and tonumber(job.enqueued) and tonumber(job.deadline)
+    and (job.finished or (job.ticket and tonumber(job.tag)))
+end
+
+-- A job. A record with holes is as good as none: nobody can run or read it, and the reaper or the check puts it aside.
+local function read(id)
+  local job = look(id)
+  return job and is_sound(job) and job or nil
 end
 
 -- As much of a job as it takes to finish it.
