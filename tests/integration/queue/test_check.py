@@ -13,6 +13,8 @@ from modelpool.queue.port import HotModel
 from modelpool.queue.redis import RedisQueue
 from modelpool.queue.rules import line_of
 from modelpool.queue.scripts import FLIGHT_DIGITS, TICKET_DIGITS
+from support import wait_until
+from support.listening import Listener
 from support.queues import POOL, Clock, Worker, new_job, new_result
 
 CRASH = JobError(code="x", message="y")
@@ -336,6 +338,54 @@ class TestCounters:
         await stage.client.hset(stage.key("tally"), "flux account", 99)
         report = await stage.checker.check(repair=True)
         assert (report.findings, report.counted) == ([], False)
+
+
+class TestWakingUp:
+    """What a repair makes ready to run rings the workers, as an arrival does: one that is idle would sleep on."""
+
+    async def heard(self, stage: Stage) -> list[str]:
+        async with Listener(lambda ready: stage.queue.wakeups("workers", ready)) as workers:
+            await stage.found(repair=True)
+            await stage.queue.ring("workers", "the end")
+            await wait_until(lambda: "the end" in workers.heard)
+        return [model for model in workers.heard if model != "the end"]
+
+    async def test_nothing_wrong_wakes_nobody(self, stage: Stage) -> None:
+        assert await self.heard(stage) == []
+
+    async def test_back_in_line(self, stage: Stage) -> None:
+        await stage.client.zrem(await stage.place("waiting", "line"), await stage.member("waiting"))
+        assert await self.heard(stage) == ["flux"]
+
+    async def test_given_back_for_want_of_a_lease(self, stage: Stage) -> None:
+        await stage.client.hset(stage.key("job", "running"), "lease", "")
+        assert await self.heard(stage) == ["busy"]
+
+    @pytest.mark.parametrize("damage", ["gone", "with holes"])
+    async def test_who_takes_the_place_of_a_leader(self, stage: Stage, damage: str) -> None:
+        if damage == "gone":
+            await stage.client.delete(stage.key("job", "leader"))
+        else:
+            await stage.client.hdel(stage.key("job", "leader"), "model")
+        assert await self.heard(stage) == ["sdxl"]
+
+    async def test_who_followed_nobody_and_waits_now(self, stage: Stage) -> None:
+        await stage.queue.cancel("follower")
+        await stage.client.delete(stage.key("followers", "free", "leader"))
+        await stage.client.hdel(*stage.flight(SAME))
+        assert await self.heard(stage) == ["sdxl"]
+
+    async def test_whom_a_follower_that_stood_nowhere_lifts(self, stage: Stage) -> None:
+        await stage.put("lifting", "sdxl", Lane.PAID, digest=SAME)
+        await stage.client.delete(stage.key("followers", "paid", "leader"))
+        await stage.client.hset(stage.key("job", "lifting"), "tag", -1)
+        assert await self.heard(stage) == ["sdxl"]
+
+    async def test_whom_a_follower_that_moved_lifts(self, stage: Stage) -> None:
+        await stage.put("lifting", "sdxl", Lane.PAID, digest=SAME)
+        await stage.client.hdel(*stage.flight(SAME))
+        await stage.put("other", "sdxl", digest=SAME)
+        assert await self.heard(stage) == ["sdxl"]
 
 
 async def test_while_traffic_flows_nothing_is_found_and_nothing_broken(client: Redis) -> None:

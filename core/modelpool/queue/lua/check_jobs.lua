@@ -43,7 +43,7 @@ local function check_following(job)
   found('follows nobody', job)
   if not adopt then return end
   leader = leader and read(leader)
-  if leader and not leader.finished then return join(leader, job) end
+  if leader and not leader.finished then return rejoin(leader, job) end
   add(key('followers', job.line, job.id), job.tag, member(job), ttl_of(job))
   promote(job) -- itself: the only one there
 end

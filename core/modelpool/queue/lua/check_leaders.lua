@@ -8,7 +8,7 @@ local function move(from, leader)
     local popped = call('ZPOPMIN', key('followers', line, from), CHUNK)
     for i = 1, #popped, 2 do
       local follower = read(id_of(popped[i]))
-      if follower and follower.state == 'following' then join(leader, follower) end
+      if follower and follower.state == 'following' then rejoin(leader, follower) end
     end
   end
 end

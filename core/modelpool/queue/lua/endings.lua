@@ -65,6 +65,11 @@ local function first_follower(id)
   end
 end
 
+-- Follow another leader than so far.
+local function rejoin(leader, job)
+  if join(leader, job) then ring('workers', leader.model) end
+end
+
 -- Followers of an ended leader end like it, a chunk at a time: while some are left, the leader stays due and the
 -- reaper goes on.
 local function share(leader)
