@@ -18,6 +18,8 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from modelpool.queue.packing import Words, command, packed
+
 _TRIPS = 2
 """Pipelines under way at one time: Redis works on one while this process reads the answers of the other."""
 _SEATS = 64
@@ -28,12 +30,13 @@ _FEW = 8
 _SHARED = 16
 """The most callers that one script works for: it keeps all others waiting meanwhile."""
 
-Words = tuple[str | int | bytes, ...]
-
 
 @dataclass(slots=True, eq=False)
 class _Passenger:
-    words: Words
+    count: int
+    """Of words."""
+    words: bytes
+    """As they go over the wire: who cannot be packed does not travel."""
     answer: asyncio.Future[Any]
     head: Words | None = None
     """Of a command that is made one with others of the same head: ``words`` are what comes behind it."""
@@ -48,22 +51,27 @@ class Pipelining:
         self._trips: set[asyncio.Task[None]] = set()
         self._under_way = 0
 
-    async def send(self, *command: str | int | bytes) -> Any:
+    async def send(self, *words: str | int | bytes) -> Any:
         """The command's answer. A caller that is cancelled does not take its command back.
 
         :raises redis.exceptions.RedisError: what Redis answered, or that it cannot be reached.
+        :raises TypeError: a word is neither text nor a number.
+        :raises UnicodeError: one cannot be written in UTF-8.
         """
-        return await self._board(_Passenger(command, asyncio.get_running_loop().create_future()))
+        return await self._board(words)
 
     async def send_together(self, head: Words, words: Words) -> Any:
         """The caller's part of the answer to a command that works for all who come with the same head at one time: the
         head, then of each how many words, and the words. It answers with a list, of each what concerns it or an error.
 
         :raises redis.exceptions.RedisError: what Redis answered, or that it cannot be reached.
+        :raises TypeError: a word is neither text nor a number.
+        :raises UnicodeError: one cannot be written in UTF-8.
         """
-        return await self._board(_Passenger(words, asyncio.get_running_loop().create_future(), head))
+        return await self._board(words, head)
 
-    async def _board(self, passenger: _Passenger) -> Any:
+    async def _board(self, words: Words, head: Words | None = None) -> Any:
+        passenger = _Passenger(len(words), packed(words), asyncio.get_running_loop().create_future(), head)
         self._waiting.append(passenger)
         if len(self._trips) < _TRIPS:
             trip = asyncio.create_task(self._travel())
@@ -105,7 +113,7 @@ class Pipelining:
                 else:
                     passenger.answer.set_result(its)
 
-    async def _exchange(self, commands: list[Words]) -> list[Any]:
+    async def _exchange(self, commands: list[bytes]) -> list[Any]:
         """What a pipeline of redis-py does, but for a timer, a dozen calls and several copies for each command."""
         pool = self._client.connection_pool
         connection: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
@@ -132,15 +140,14 @@ def _groups(aboard: list[_Passenger]) -> list[list[_Passenger]]:
     return groups
 
 
-def _command(group: list[_Passenger]) -> Words:
+def _command(group: list[_Passenger]) -> bytes:
     head = group[0].head
     if head is None:
-        return group[0].words
-    command = list(head)
+        return command(group[0].count, group[0].words)
+    words = [packed(head)]
     for passenger in group:
-        command.append(len(passenger.words))
-        command += passenger.words
-    return tuple(command)
+        words += packed((passenger.count,)), passenger.words
+    return command(len(head) + sum(1 + passenger.count for passenger in group), *words)
 
 
 def _parts(group: list[_Passenger], answer: Any) -> Sequence[Any]:
@@ -151,8 +158,8 @@ def _parts(group: list[_Passenger], answer: Any) -> Sequence[Any]:
     return parts
 
 
-async def _ask(connection: AbstractConnection, commands: list[Words]) -> list[Any]:
-    await connection.send_packed_command(connection.pack_commands(commands))
+async def _ask(connection: AbstractConnection, commands: list[bytes]) -> list[Any]:
+    await connection.send_packed_command(commands)
     answers: list[Any] = []
     try:
         async with asyncio.timeout(connection.socket_timeout):

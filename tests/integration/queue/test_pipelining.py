@@ -58,6 +58,25 @@ async def test_an_error_reaches_only_the_one_who_asked_for_it(client: Redis) -> 
     assert (answers[0], answers[2]) == ("before", "after")
 
 
+@pytest.mark.parametrize("word", [None, object(), "\ud800"])
+async def test_what_cannot_be_sent_fails_only_the_one_who_asked_for_it(client: Redis, word: Any) -> None:
+    pipelining = Pipelining(client)
+    script = await client.script_load("local all = {} for i = 2, #ARGV, 2 do all[#all + 1] = ARGV[i] end return all")
+    head = ("EVALSHA", script, 0)
+    answers: tuple[Any, ...] = await asyncio.gather(
+        pipelining.send("ECHO", "before"),
+        pipelining.send("ECHO", word),
+        pipelining.send("ECHO", "after"),
+        pipelining.send_together(head, ("one",)),
+        pipelining.send_together(head, (word,)),
+        pipelining.send_together(head, ("other",)),
+        return_exceptions=True,
+    )
+    assert isinstance(answers[1], TypeError | UnicodeError)
+    assert isinstance(answers[4], TypeError | UnicodeError)
+    assert (answers[0], answers[2], answers[3], answers[5]) == ("before", "after", "one", "other")
+
+
 async def test_a_caller_that_is_cancelled_holds_up_nobody(client: Redis) -> None:
     pipelining = Pipelining(client)
     gone, other = (asyncio.create_task(pipelining.send("ECHO", name)) for name in ("gone", "other"))

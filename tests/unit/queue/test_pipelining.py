@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
-from modelpool.queue.pipelining import Pipelining, Words
+from modelpool.queue.pipelining import Pipelining
 
 
 class Held(Pipelining):
@@ -17,11 +17,11 @@ class Held(Pipelining):
         super().__init__(cast(Redis, None))
         self.under_way: list[asyncio.Future[None]] = []
 
-    async def _exchange(self, commands: list[Words]) -> list[Any]:
+    async def _exchange(self, commands: list[bytes]) -> list[Any]:
         answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.under_way.append(answered)
         await answered
-        return [command[0] for command in commands]
+        return [command.split(b"\r\n")[2].decode() for command in commands]
 
 
 async def turns(count: int) -> None:
