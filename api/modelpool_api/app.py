@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 import modelpool
 from modelpool_api import background, problems
@@ -43,7 +45,7 @@ _SENT_HEADERS = [
 ]
 _TOLD_HEADERS = [
     *("Idempotency-Replayed", "Location", "Preference-Applied"),
-    *("RateLimit", "RateLimit-Policy", "Retry-After"),
+    *("RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"),
 ]
 _SURFACES = (jobs, streams, results, models, quota, challenge, accounts, admin, health, reference, page)
 _DESCRIPTION = """
@@ -63,7 +65,8 @@ def create_app(context: Context) -> FastAPI:
         async with background.running(context, outcomes):
             yield
 
-    app = FastAPI(
+    app = _App(
+        context,
         title="modelpool",
         summary="A GPU model service for diffusion models",
         description=_DESCRIPTION,
@@ -82,26 +85,35 @@ def create_app(context: Context) -> FastAPI:
     app.add_middleware(Shortcut, method="POST", paths=paths, endpoint=jobs.create, on_error=problems.answer_to)
     sizes = context.settings
     app.add_middleware(BodyLimit, limit=sizes.max_body_bytes, budget=BodyBudget(sizes.max_bodies_bytes))
-    app.add_middleware(CookieHeader)
-    app.add_middleware(SecurityHeaders)
-    app.add_middleware(RequestId)
-    cors = context.policy.cors
-    if cors.allowed_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=cors.allowed_origins,
-            allow_credentials=cors.allow_credentials,
-            allow_methods=["GET", "HEAD", "POST", "DELETE"],
-            allow_headers=_SENT_HEADERS,
-            expose_headers=_TOLD_HEADERS,
-            max_age=3600,
-        )
     problems.install(app)
     for surface in _SURFACES:
         app.include_router(surface.router)
     app.state.routes = [route for surface in _SURFACES for route in surface.router.routes if isinstance(route, Route)]
     _add_schemas(app)
     return app
+
+
+class _App(FastAPI):
+    """FastAPI with what every answer gets around all of it: around the errors that nobody has foreseen, too."""
+
+    def __init__(self, context: Context, **given: Any) -> None:
+        self._cors = context.policy.cors  # before FastAPI's own, which may ask for the stack
+        super().__init__(**given)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The layers, from the inside out; Starlette's own of errors is inside of ours."""
+        app = super().build_middleware_stack()
+        if self._cors.allowed_origins:
+            app = CORSMiddleware(
+                app,
+                allow_origins=self._cors.allowed_origins,
+                allow_credentials=self._cors.allow_credentials,
+                allow_methods=["GET", "HEAD", "POST", "DELETE"],
+                allow_headers=_SENT_HEADERS,
+                expose_headers=_TOLD_HEADERS,
+                max_age=3600,
+            )
+        return RequestId(SecurityHeaders(CookieHeader(app)))
 
 
 def _add_schemas(app: FastAPI) -> None:

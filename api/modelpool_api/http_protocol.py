@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from modelpool.errors import HeadersTooLarge, ModelpoolError
 from modelpool_api.problems import Malformed, problem_response
+from modelpool_api.request_id import HEADER, new_request_id
 from modelpool_api.security_headers import headers_for
 
 MAX_HEAD_BYTES = 32 * 1024
@@ -132,7 +133,7 @@ class HttpProtocol(HttpToolsProtocol):
         broken = Malformed("this is no HTTP that can be read here; the connection is closed")
         answer = problem_response(self._refusal or broken, "/")
         headers = [*self.server_state.default_headers, *answer.raw_headers, (b"connection", b"close")]
-        headers += headers_for("/", answer.raw_headers)
+        headers += [*headers_for("/", answer.raw_headers), (HEADER, new_request_id().encode())]
         lines = [STATUS_LINE[answer.status_code], *(name + b": " + value + b"\r\n" for name, value in headers), b"\r\n"]
         self.transport.write(b"".join([*lines, bytes(answer.body)]))
         self.transport.close()

@@ -51,6 +51,10 @@ _WITH_DATA = _with(DATA_POLICY)
 """Most answers are data: theirs are at hand."""
 
 
+_STARTS = ("http.response.start", "websocket.http.response.start")
+"""A WebSocket that is refused is answered like any request."""
+
+
 class SecurityHeaders:
     """ASGI middleware: sets what the answer does not set itself."""
 
@@ -59,12 +63,12 @@ class SecurityHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
 
         async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in _STARTS:
                 given = message["headers"]
                 message["headers"] = [*given, *headers_for(scope["path"], given)]
             await send(message)

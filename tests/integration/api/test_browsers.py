@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from support.running_api import published
@@ -20,13 +21,41 @@ async def door(redis_url_any: str, tmp_path: Path) -> AsyncIterator[Door]:
         yield door
 
 
+def assert_guarded(answer: httpx.Response) -> None:
+    """It tells browsers how little it may do, and has a name for whoever asks about it."""
+    headers = answer.headers
+    assert headers.get_list("x-content-type-options") == ["nosniff"]
+    assert headers.get_list("referrer-policy") == ["no-referrer"]
+    assert headers.get_list("x-frame-options") == ["DENY"]
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert len(headers["x-request-id"]) == 32
+
+
 @pytest.mark.parametrize("path", ["/", "/docs", "/v1/models", "/v1/quota", "/healthz", "/absent", "/v1/jobs/x"])
 async def test_no_answer_is_sniffed_framed_or_passes_its_address_on(door: Door, path: str) -> None:
-    headers = (await door.call("GET", path)).headers
-    assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
-    assert headers["x-frame-options"] == "DENY"
-    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert_guarded(await door.call("GET", path))
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/quota"), ("POST", "/v1/jobs")])
+async def test_nor_does_an_answer_to_what_nobody_has_foreseen_and_named_pages_may_read_it(
+    door: Door, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("modelpool_api.identity.resolver.read_signals", broken)
+    answer = await door.call(method, path, headers={"Origin": GALLERY})
+    assert answer.status_code == 500
+    assert_guarded(answer)
+    assert answer.headers["access-control-allow-origin"] == GALLERY
+
+
+async def test_nor_does_a_question_that_is_refused_before_the_request(door: Door) -> None:
+    asks = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    refused = await door.call("OPTIONS", "/v1/jobs", headers=asks)
+    assert refused.status_code == 400
+    assert_guarded(refused)
+    assert "access-control-allow-origin" not in refused.headers
 
 
 async def test_only_the_reference_page_runs_scripts_of_its_own_text(door: Door) -> None:
@@ -48,7 +77,8 @@ async def test_a_named_page_may_ask_and_read_what_it_needs(door: Door) -> None:
     assert preflight.headers["access-control-allow-origin"] == GALLERY
     answer = await Visitor(door, headers={"Origin": GALLERY}).ask()
     assert answer.headers["access-control-allow-credentials"] == "true"
-    assert {"Location", "RateLimit", "Retry-After"} <= set(answer.headers["access-control-expose-headers"].split(", "))
+    told = set(answer.headers["access-control-expose-headers"].split(", "))
+    assert {"Location", "RateLimit", "Retry-After", "X-Request-Id"} <= told
 
 
 async def test_a_refusal_can_be_read_too_and_other_pages_are_told_nothing(door: Door) -> None:
