@@ -58,6 +58,7 @@ async def admit(context: Context, subject: Subject, asked: Asked) -> Admission:
             return await _admit_to(context, subject, asked, *chosen)
         except Elsewhere as elsewhere:
             chosen = await holder(context, subject, asked, elsewhere.witness)
+    count(context, chosen[0], chosen[1].name, subject.lane, "refused")
     raise Overloaded("Equal requests come and go too fast. Try again in a moment.", retry_after=1)
 
 
@@ -85,17 +86,17 @@ async def _take(context: Context, subject: Subject, asked: Asked, draft: Draft, 
         reserved = await _reserve(context, subject, asked, draft, watched)
     except Unusual as unusual:
         await answer(context, subject, asked, draft, unusual.counts)
-        reserved = await _reserve(context, subject, asked, draft, ())
+        reserved = await _reserve(context, subject, asked, draft, (), paced=False)
     try:
         picture = await _read_image(context, draft, reserved)
         job = _complete(subject, asked, draft, reserved, picture)
         # Its own picture, or its place in the ring of seeds, is known only now.
         has_place = full is None or reserved.known or await _need_not_be_made(context, draft, job)
         if picture is not None and has_place:
+            # Reading may have taken longer than a reservation waits for its job, and so may storing.
+            await _still_reserved(context, subject, draft, reserved)
             await context.inputs.keep(picture)
-            # Reading and storing may have taken longer than a reservation waits for its job.
-            if not await context.ledger.extend(reserved.charge):
-                raise Overloaded("Too many images are being read just now. Try again in a moment.", retry_after=10)
+            await _still_reserved(context, subject, draft, reserved)
     except BaseException:
         await _give_up(context, reserved)
         raise
@@ -112,12 +113,22 @@ async def _read_image(context: Context, draft: Draft, reserved: Reserved) -> Pic
     return await context.inputs.read(draft.image)
 
 
+async def _still_reserved(context: Context, subject: Subject, draft: Draft, reserved: Reserved) -> None:
+    """Let the units wait anew for their job.
+
+    :raises Overloaded: they have been returned. It is no demand: more slots would not read images faster.
+    """
+    if not await context.ledger.extend(reserved.charge):
+        count(context, draft.pool, draft.model.name, subject.lane, "refused")
+        raise Overloaded("Too many images are being read just now. Try again in a moment.", retry_after=10)
+
+
 async def _need_not_be_made(context: Context, draft: Draft, job: NewJob) -> bool:
     return await need_not_be_made(await context.pools.client(), draft.pool.ref, job.digest)
 
 
 async def _reserve(
-    context: Context, subject: Subject, asked: Asked, draft: Draft, watched: tuple[Seen, ...]
+    context: Context, subject: Subject, asked: Asked, draft: Draft, watched: tuple[Seen, ...], *, paced: bool = True
 ) -> Reserved:
     """Take the units, and with them the place in the ring of seeds.
 
@@ -137,6 +148,7 @@ async def _reserve(
             charge,
             lambda today: allowance(subject, today, context.policy),
             ring=(lambda today: today.name("same", subject.repeats, draft.words)) if asked.body.seed is None else None,
+            paced=paced,
             offer=offer(subject.plan, context.policy.accounts),
             watched=watched,
             tell=partial(notice, context),

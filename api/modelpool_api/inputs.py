@@ -18,7 +18,7 @@ from modelpool_api.schemas import ImageInput
 
 _DATA_URL = re.compile(r"data:[a-z0-9.+/-]{1,100}(;[a-z0-9=._-]{1,100})*;base64,", re.IGNORECASE)
 DECODERS = 1
-"""How many read an image at once. Each holds 16 bytes for every pixel: a quarter of the chart's memory at its cap."""
+"""How many read an image at once. Each holds 18 bytes for every pixel: more than a quarter of the chart's memory at its cap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,10 @@ class Inputs:
             return await asyncio.to_thread(_read, data, self._max_pixels)
 
     async def keep(self, picture: Picture) -> None:
-        """Store a picture. Storing it again prolongs its life."""
+        """Store a picture. Storing it again prolongs its life.
+
+        Nobody takes it back when its job does not come to be: another job may have the same one. The sweeper does.
+        """
         await self._store.put(picture.key, picture.png)
 
     async def _result(self, key: str) -> bytes:

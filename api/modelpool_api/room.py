@@ -64,6 +64,7 @@ async def turn_away(context: Context, subject: Subject, draft: Draft, full: Full
     pool, name = draft.pool, draft.model.name
     with refusals(context, subject.lane):
         is_demand = await context.ledger.shed(
+            context.new_token(),
             draft.price,
             lambda today: allowance(subject, today, context.policy),
             paced=paced,

@@ -29,11 +29,16 @@ def make_ledger(client: Redis, now: Callable[[], int] | None = None, ring: Secre
     return Ledger(DoorScripts(connected), Days(connected, ring, now=now))
 
 
+def new_id() -> str:
+    """An id unlike any before it."""
+    return f"charge-{next(_numbers)}"
+
+
 def charge(
     price: int = 1, *, witness: str = "nothing", repeat: str | None = None, body: str = "", id: str | None = None
 ) -> Charge:
     """A charge unlike any before it."""
-    return Charge(id or f"charge-{next(_numbers)}", price, witness, repeat, body)
+    return Charge(id or new_id(), price, witness, repeat, body)
 
 
 def under(*limits: tuple[str, int | None], burst: Burst = NO_BURST, counter: str = "") -> Callable[[DayKey], Allowance]:

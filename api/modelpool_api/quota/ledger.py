@@ -90,18 +90,20 @@ class Ledger:
         allowance: Callable[[DayKey], Allowance],
         *,
         ring: Callable[[DayKey], str] | None = None,
+        paced: bool = True,
         offer: str = "",
         watched: tuple[Seen, ...] = (),
         tell: Callable[[Sequence[int]], None] | None = None,
     ) -> Reserved:
         """Take the price under every ceiling, or nothing. ``offer`` is a sentence for those who have used theirs up.
 
-        In the same step ``watched`` is counted, and ``tell`` is called with what each stands at.
+        In the same step ``watched`` is counted, and ``tell`` is called with what each stands at. Without ``paced`` the burst
+        rule is left out, because it was asked before.
 
         :raises AllowanceUsedUp: a ceiling says no; it is named, with what is left.
         :raises TooFast: the burst rule says no.
         :raises IdempotencyConflict: another request is known by what this one would be known by.
-        :raises Unusual: a count is above its limit.
+        :raises Unusual: a count is above its limit; the burst rule has been asked.
         :raises Elsewhere: the request that this one repeats has another witness; nothing was counted either.
         :raises QueueUnavailable: Redis is away; nothing was taken.
         """
@@ -117,7 +119,7 @@ class Ledger:
                 charge.repeat or "",
                 charge.fingerprint,
                 ring(today) if ring is not None else "",
-                found.burst_counter,
+                found.burst_counter if paced else "",
                 *_pace(found.burst),
                 len(found.ceilings),
                 *_flat(found.ceilings),
@@ -134,9 +136,11 @@ class Ledger:
         raise QueueUnavailable("Redis's clock jumps from day to day. Try again in a moment.", retry_after=2)
 
     async def shed(
-        self, price: int, allowance: Callable[[DayKey], Allowance], *, paced: bool = True, offer: str = ""
+        self, id: str, price: int, allowance: Callable[[DayKey], Allowance], *, paced: bool = True, offer: str = ""
     ) -> bool:
         """Somebody is turned away who might have come in; takes nothing. Whether it counts as demand.
+
+        ``id`` is this refusal's own: asked again with it, the answer is the same, and nothing is counted twice.
 
         It does as long as all that they were turned away from today would have been paid for: nobody counts for more
         than they might have taken. Without ``paced`` the burst rule is left out, because it was asked before.
@@ -149,7 +153,7 @@ class Ledger:
         for _ in range(_DAYS_TRIED):
             found = allowance(today)
             counter = found.burst_counter if paced else ""
-            answer = await self._run("shed", today.day, price, counter, *_pace(found.burst), *_flat(found.ceilings))
+            answer = await self._run("shed", today.day, price, id, counter, *_pace(found.burst), *_flat(found.ceilings))
             match answer:
                 case ["day", _]:
                     today = await self.days.ask()

@@ -73,6 +73,20 @@ async def test_the_answer_brings_a_challenge_and_its_solution_lets_one_request_i
     assert await outcomes(door) == {"issued": 2, "solved": 2, "used": 1}
 
 
+async def test_challenges_come_no_faster_than_pictures_and_a_solved_one_is_paced_once(
+    redis_url_any: str, tmp_path: Path
+) -> None:
+    slowly = f"{ADMISSION}anonymous: {{burst: {{perSecond: 0.001, burst: 6}}}}"
+    async with published(redis_url_any), open_door(door_settings(redis_url_any, tmp_path, slowly)) as door:
+        visitor = Visitor(door, fingerprint="a-fingerprint-of-somebody")
+        assert [(await visitor.ask()).status_code for _ in range(2)] == [202, 202]
+        challenge = (await visitor.call("GET", "/v1/challenge")).json()
+        assert (await visitor.ask(headers={HEADER: solve(challenge)})).status_code == 202
+        codes = [(await visitor.ask()).json()["error"]["code"] for _ in range(6)]
+        assert codes == ["unusual_use"] * 3 + ["too_many_requests"] * 3
+        assert (await outcomes(door))["issued"] == 1 + 3
+
+
 async def test_a_usual_request_needs_no_solution_and_uses_none_up(door: Door) -> None:
     visitor = Visitor(door)
     solution = solve((await visitor.call("GET", "/v1/challenge")).json())

@@ -13,7 +13,6 @@ from PIL import Image
 
 from modelpool.queue.redis import RedisQueue
 from modelpool_api.door_scripts import PREFIX
-from modelpool_api.inputs import Picture
 from modelpool_api.quota.ledger import Reserved
 from support.fake_worker import FakeWorker
 from support.pictures import picture
@@ -200,20 +199,28 @@ async def test_results_are_read_one_at_a_time(api: Api, monkeypatch: pytest.Monk
     assert most == 1
 
 
-async def test_an_image_that_takes_longer_to_read_than_its_units_are_kept_is_refused_and_nothing_is_free(
-    api: Api, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("step", "stays"), [("read", 0), ("keep", 1)])
+async def test_an_image_that_takes_longer_than_its_units_are_kept_is_refused_and_counted_and_nothing_is_free(
+    api: Api, monkeypatch: pytest.MonkeyPatch, step: str, stays: int
 ) -> None:
-    keep = api.context.inputs.keep
+    quickly = getattr(api.context.inputs, step)
 
-    async def keep_slowly(read: Picture) -> None:
-        await keep(read)
+    async def slowly(image: object) -> object:
+        done = await quickly(image)
         for charge in await api.redis.zrange(f"{PREFIX}:pending", 0, -1):
             assert await api.context.ledger.release(str(charge))  # as if a minute had passed
+        return done
 
-    monkeypatch.setattr(api.context.inputs, "keep", keep_slowly)
+    async def stored_inputs() -> int:
+        return len([found async for found in api.context.store.list("inputs")])
+
+    monkeypatch.setattr(api.context.inputs, step, slowly)
     answer = await api.http.post("/v1/jobs", json={"model": "shapes", "image": {"base64": TINY}})
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
     assert (await api.queue.depths()).get("shapes") is None
+    assert await stored_inputs() == stays
+    refused = 'modelpool_requests_total{lane="anonymous",model="shapes",outcome="refused",pool="default/studio"} 1.0'
+    assert refused in (await api.http.get("/metrics")).text
     monkeypatch.undo()
     assert (await api.http.post("/v1/jobs", json={"model": "shapes", "image": {"base64": TINY}})).status_code == 202

@@ -6,6 +6,7 @@
 --   rate:<counter>        when the next request would be on time (generic cell rate algorithm)
 --   shed:<day>:<counter>  units of requests that were turned away and counted as demand
 --   ring:<day>:<name>     how often one subject has asked for the same without a seed
+--   told:<charge>         an answer that has counted something and left no charge: whether it is demand, if it is a shed
 --   seen:<what>:<name>    what has been seen of somebody: a number, or a set that tells about how many are in it
 --   settled:<stream>      how far a pool's stream of refunds has been read
 -- States of a charge: reserved, kept (its job has been seen), returned (no job came), refunded (its job ended unhappily).

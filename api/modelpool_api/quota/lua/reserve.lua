@@ -18,15 +18,37 @@ if again ~= '' then
   if its_witness and its_witness ~= witness and its_body == body then return {'elsewhere', now, its_witness} end
 end
 
-local seen, unusual = observe(13 + 2 * ceilings)
-if unusual then return {'unusual', now, seen} end
+-- When it has been answered already, our own reply was lost and this was sent again: nothing is counted twice.
+local record, told = key('charge', charge), key('told', charge)
+local resent = call('EXISTS', record, told) > 0
+local seen, unusual = observe(13 + 2 * ceilings, not resent)
+local changed = #seen > 0
+
+local function without_charge(answer)
+  if changed and not resent then call('SET', told, '', 'PX', WAIT_MS) end
+  return answer
+end
+
+-- Refusals that cost us something, too, come no faster than what is let in. Returns how many ms this one is early.
+rate = rate ~= '' and key('rate', rate)
+local function early_by(kept)
+  if not rate or resent then return nil end
+  local next_at, early = paced(kept, interval, burst)
+  if not next_at then return early end
+  keep_pace(rate, next_at)
+  changed = true
+end
+
+if unusual then
+  local early = early_by(rate and call('GET', rate))
+  return without_charge(early and {'fast', now, seen, early} or {'unusual', now, seen})
+end
 
 -- All that is to be known of numbers comes in one call.
 local today = KEYS[1] .. ':use:' .. day .. ':'
 local names, used, answer = {}, {}, {'ok', now, seen, 0}
 for i = 1, ceilings do names[i] = today .. ARGV[11 + 2 * i] end
 local counters = table.concat(names, ' ')
-rate = rate ~= '' and key('rate', rate)
 ring = ring ~= '' and key('ring', day, ring)
 if rate then names[#names + 1] = rate end
 if ring then names[#names + 1] = ring end
@@ -43,13 +65,10 @@ local function place_before() return math.max(0, tonumber(nth or 0) - 1) end
 
 if before then
   -- What another request has paid for is not this one's.
-  if its_body ~= body then return {'conflict', now, seen} end
-  -- The same request again. It costs no units, but work. (When it is ours, our own reply was lost.)
-  if rate and before ~= charge then
-    local next_at, early = paced(on_time, interval, burst)
-    if not next_at then return {'fast', now, seen, early} end
-    keep_pace(rate, next_at)
-  end
+  if its_body ~= body then return without_charge({'conflict', now, seen}) end
+  -- The same request again. It costs no units, but work.
+  local early = early_by(on_time)
+  if early then return without_charge({'fast', now, seen, early}) end
   -- While its job has not been seen it may still be on its way: wait for it anew.
   if call('ZSCORE', key('pending'), before) then
     call('ZADD', key('pending'), now, before)
@@ -57,11 +76,10 @@ if before then
   end
   answer[1], answer[4] = 'known', place_before()
   answer[#answer + 1] = before
-  return answer
+  return without_charge(answer)
 end
 
-local record = key('charge', charge)
-if call('EXISTS', record) == 1 then -- our own reply was lost
+if resent and call('EXISTS', record) == 1 then
   answer[4] = place_before()
   return answer
 end
@@ -70,7 +88,7 @@ end
 local next_at, early
 if rate then
   next_at, early = paced(on_time, interval, burst)
-  if not next_at then return {'fast', now, seen, early} end
+  if not next_at then return without_charge({'fast', now, seen, early}) end
 end
 local tightest, left
 for i = 1, ceilings do
@@ -81,7 +99,7 @@ for i = 1, ceilings do
 end
 if tightest then
   answer[1], answer[4] = 'over', tightest - 1
-  return answer
+  return without_charge(answer)
 end
 
 -- Raise a number; the first time says how long it is kept.

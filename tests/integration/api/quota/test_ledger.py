@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import pytest
 from redis.asyncio import Redis
 
 from modelpool.errors import IdempotencyConflict, QueueUnavailable
 from modelpool_api.door_scripts import PREFIX
+from modelpool_api.identity.ring import DayKey
 from modelpool_api.policy import Burst
-from modelpool_api.quota.ledger import Elsewhere, Ledger, Seen, Unusual
+from modelpool_api.quota.ceilings import Allowance
+from modelpool_api.quota.ledger import Charge, Elsewhere, Ledger, Seen, Unusual
 from modelpool_api.quota.refusals import AllowanceUsedUp, TooFast
 from modelpool_api.quota.scripts import KEEP_MS
 from support import RedisProcess, bundled_redis
-from support.ledgers import charge, make_ledger, under
+from support.ledgers import charge, make_ledger, new_id, under
 from support.queues import Clock
 
 STREAM = "mpl:{default/studio}:refunds"
@@ -295,38 +298,47 @@ class TestShedding:
     """Somebody is turned away because there is too much to do."""
 
     async def test_it_takes_nothing_and_is_demand(self, ledger: Ledger) -> None:
-        assert await ledger.shed(3, VISITOR)
+        assert await ledger.shed(new_id(), 3, VISITOR)
         assert await left(ledger, ("visitor", 5)) == 5
 
     async def test_nobody_is_more_demand_than_they_have_units_left(self, ledger: Ledger, clock: Clock) -> None:
         await ledger.reserve(charge(1), VISITOR)
-        assert [await ledger.shed(2, VISITOR) for _ in range(4)] == [True, True, False, False]
+        assert [await ledger.shed(new_id(), 2, VISITOR) for _ in range(4)] == [True, True, False, False]
         # Another of the same network: eight units together, of which one is used and four were demand.
-        assert [await ledger.shed(1, OTHER) for _ in range(4)] == [True, True, True, False]
+        assert [await ledger.shed(new_id(), 1, OTHER) for _ in range(4)] == [True, True, True, False]
         await ledger.reserve(charge(4), VISITOR)
         clock.pass_seconds(86_400)
-        assert await ledger.shed(5, VISITOR)
+        assert await ledger.shed(new_id(), 5, VISITOR)
 
     async def test_who_has_no_units_left_is_told_that_instead(self, ledger: Ledger) -> None:
         await ledger.reserve(charge(4), VISITOR)
         with pytest.raises(AllowanceUsedUp) as refusal:
-            await ledger.shed(2, VISITOR)
+            await ledger.shed(new_id(), 2, VISITOR)
         assert (refusal.value.balance.ceiling, refusal.value.balance.remaining) == ("visitor", 1)
 
     async def test_it_keeps_the_pace_unless_that_was_asked_before(self, ledger: Ledger, clock: Clock) -> None:
         for _ in range(5):
-            await ledger.shed(1, SLOWLY)
+            await ledger.shed(new_id(), 1, SLOWLY)
         with pytest.raises(TooFast):
-            await ledger.shed(1, SLOWLY)
+            await ledger.shed(new_id(), 1, SLOWLY)
         with pytest.raises(TooFast):
             await ledger.reserve(charge(), SLOWLY)
-        assert await ledger.shed(1, SLOWLY, paced=False)
+        assert await ledger.shed(new_id(), 1, SLOWLY, paced=False)
         clock.pass_seconds(0.5)
-        assert await ledger.shed(1, SLOWLY)
+        assert await ledger.shed(new_id(), 1, SLOWLY)
+
+    async def test_a_reply_that_was_lost_counts_once(self, ledger: Ledger) -> None:
+        twice = new_id()
+        assert [await ledger.shed(twice, 3, VISITOR) for _ in range(5)] == [True] * 5
+        assert await ledger.shed(new_id(), 2, VISITOR)
+        over = new_id()
+        assert [await ledger.shed(over, 1, VISITOR) for _ in range(2)] == [False] * 2
+        slow = new_id()
+        assert all([await ledger.shed(slow, 1, SLOWLY) for _ in range(20)])
 
     async def test_a_counter_without_a_limit_says_nothing(self, ledger: Ledger) -> None:
-        assert all([await ledger.shed(5, under(("account", 100), ("visitor", None))) for _ in range(20)])
-        assert not await ledger.shed(5, under(("account", 100), ("visitor", None)))
+        assert all([await ledger.shed(new_id(), 5, under(("account", 100), ("visitor", None))) for _ in range(20)])
+        assert not await ledger.shed(new_id(), 5, under(("account", 100), ("visitor", None)))
 
 
 class TestTakingOver:
@@ -387,6 +399,74 @@ async def test_above_a_limit_nothing_is_taken_and_who_asks_is_told(ledger: Ledge
     assert (await ledger.reserve(charge(), VISITOR)).balance.remaining == 2
 
 
+class TestAnUnusualRequest:
+    """It is refused, or asked to show that it is a person's: both cost us something."""
+
+    async def test_keeps_the_pace(self, ledger: Ledger, clock: Clock) -> None:
+        async def refusals(tries: int) -> list[type[Exception]]:
+            found: list[type[Exception]] = []
+            for _ in range(tries):
+                with pytest.raises((Unusual, TooFast)) as refusal:
+                    await ledger.reserve(charge(), SLOWLY, watched=watched(0))
+                found.append(refusal.type)
+            return found
+
+        assert await refusals(7) == [Unusual] * 5 + [TooFast] * 2
+        clock.pass_seconds(0.5)
+        assert await refusals(2) == [Unusual, TooFast]
+
+    async def test_is_paced_once_when_it_is_let_in_after_all(self, ledger: Ledger) -> None:
+        for _ in range(5):
+            with pytest.raises(Unusual):
+                await ledger.reserve(charge(), SLOWLY, watched=watched(0))
+            await ledger.reserve(charge(), SLOWLY, paced=False)
+        with pytest.raises(TooFast):
+            await ledger.reserve(charge(), SLOWLY)
+
+
+class TestEvidenceOfARequestWhoseReplyWasLost:
+    """Redis has worked, nobody has heard of it, and the same is sent again."""
+
+    @staticmethod
+    async def sent_again(
+        ledger: Ledger, same: Charge, allowance: Callable[[DayKey], Allowance], *limits: int | None
+    ) -> list[Sequence[int]]:
+        told: list[Sequence[int]] = []
+        things = (*watched(*limits), *watched(*limits, who="b", member="x"))
+        for _ in range(3):
+            with suppress(AllowanceUsedUp, TooFast, IdempotencyConflict, Unusual):
+                await ledger.reserve(same, allowance, watched=things, tell=told.append)
+        return told
+
+    async def test_is_counted_once_when_it_was_let_in(self, ledger: Ledger) -> None:
+        assert await self.sent_again(ledger, charge(), VISITOR, None) == [[1, 1]] * 3
+
+    async def test_is_counted_once_when_it_was_refused(self, ledger: Ledger) -> None:
+        assert await self.sent_again(ledger, charge(6), VISITOR, None) == [[1, 1]] * 3
+        for _ in range(5):
+            await ledger.reserve(charge(), SLOWLY)
+        assert await self.sent_again(ledger, charge(), SLOWLY, None) == [[2, 1]] * 3
+        await ledger.reserve(charge(repeat="key", body="one"), OTHER)
+        assert await self.sent_again(ledger, charge(repeat="key", body="two"), OTHER, None) == [[3, 1]] * 3
+
+    async def test_is_counted_once_and_paced_once_when_it_was_unusual(self, ledger: Ledger) -> None:
+        twice = charge()
+        for _ in range(3):
+            with pytest.raises(Unusual) as unusual:
+                await ledger.reserve(twice, SLOWLY, watched=watched(0))
+            assert unusual.value.counts == [1]
+        for _ in range(4):
+            await ledger.reserve(charge(), SLOWLY)
+
+    async def test_is_counted_once_and_paced_once_when_it_repeats_another(self, ledger: Ledger) -> None:
+        await ledger.reserve(charge(repeat="key"), SLOWLY)
+        again = charge(repeat="key")
+        told = await self.sent_again(ledger, again, SLOWLY, None)
+        assert told == [[1, 1]] * 3
+        for _ in range(3):
+            await ledger.reserve(charge(), SLOWLY)
+
+
 async def test_every_key_expires(ledger: Ledger, client: Redis) -> None:
     taken = await ledger.reserve(charge(2, repeat="key"), VISITOR, ring=lambda today: "words")
     await ledger.reserve(charge(), under(("visitor", 5), burst=Burst(), counter="n:here"))
@@ -394,10 +474,10 @@ async def test_every_key_expires(ledger: Ledger, client: Redis) -> None:
     await client.xadd(STREAM, {"charge": taken.charge, "price": "2", "day": "20000"})
     await ledger.refund(STREAM)
     await ledger.carry(taken.day, "fresh", VISITOR(taken.day).ceilings)
-    await ledger.shed(1, under(("visitor", 9), burst=Burst(), counter="n:here"))
+    await ledger.shed(new_id(), 1, under(("visitor", 9), burst=Burst(), counter="n:here"))
     keys = [key async for key in client.scan_iter(f"{PREFIX}:*")]
     kinds = {key.removeprefix(f"{PREFIX}:").partition(":")[0] for key in keys}
-    assert kinds == {"use", "charge", "pending", "repeat", "rate", "ring", "seen", "settled", "shed", "day"}
+    assert kinds == {"use", "charge", "pending", "repeat", "rate", "ring", "seen", "settled", "shed", "day", "told"}
     for key in keys:
         assert 0 < await client.pttl(key) <= 86_400_000 + KEEP_MS, key
 
