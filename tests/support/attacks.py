@@ -218,6 +218,14 @@ async def account_after(stage: Stage) -> int:
     return taken + await units(visitor, 15)
 
 
+@attack("a key invented for each request", 0, "a key that nobody issued is refused, and never taken for no key")
+async def invented_keys(stage: Stage) -> int:
+    made = [f"mp_{n:012x}_{n:032x}" for n in range(10)] + [f"a-key-of-nobody-{n}" for n in range(10)]
+    answers = [await stage.somebody(key=key).ask(**MODEL) for key in made]
+    assert {answer.status_code for answer in answers} <= {202, 401}
+    return PRICE * sum(answer.status_code == 202 for answer in answers)
+
+
 @attack(
     "an account first, then the same browser without it", 100, "the account took over the day's units of its browser"
 )

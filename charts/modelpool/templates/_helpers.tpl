@@ -182,7 +182,7 @@ return {{ .status }} '{{ dict "type" $type "title" .title "status" .status "deta
 {{- $plans := .Values.api.admission.plans | default (dict "paid" (dict "burst" (dict "perSecond" 10 "burst" 50))) -}}
 {{- range $name, $plan := $plans -}}
 {{- $burst := $plan.burst | default dict -}}
-{{- range $part := list "key" "everything" -}}
+{{- range $part := list "key" "keys" "everything" -}}
 {{- $limit := get $limits $part -}}
 {{- if or (lt (float64 $limit.perSecond) (float64 ($burst.perSecond | default 2))) (lt (int $limit.burst) (int ($burst.burst | default 5))) -}}
 {{- fail (printf "edge: the plan %s of api.admission may take more at one moment than edge.limits.%s lets through; raise perSecond and burst there" $name $part) -}}

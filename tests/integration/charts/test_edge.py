@@ -258,18 +258,48 @@ async def test_a_paid_caller_gets_all_that_the_plan_gives_beside_a_flood_without
 
 
 async def test_each_key_has_a_limit_of_its_own(api: Api, make_edge: MakeEdge) -> None:
-    edge = make_edge(SLOW_PLANS, limits={"key": {"perSecond": 2, "burst": 50}})
+    limits = {"key": {"perSecond": 2, "burst": 50}, "keys": {"perSecond": 100, "burst": 200}}
+    edge = make_edge(SLOW_PLANS, limits=limits)
     one, other = generation(bearer(PAID_KEY)), generation(bearer("an-account-key-for-tests"))
     answers = await at_one_moment(edge.port, [one] * 60 + [other] * 40)
     assert statuses(answers[:60])[202] in (51, 52)
     assert statuses(answers[60:]) == {202: 40}
 
 
+def invented(count: int, source: str) -> list[Sent]:
+    """Requests with a new key each, which nobody has issued."""
+    return [generation(bearer(secrets.token_hex(200)), source) for _ in range(count)]
+
+
+async def test_invented_keys_gain_no_more_than_one_key_may_have(api: Api, make_edge: MakeEdge) -> None:
+    edge = make_edge(SLOW_PLANS, limits={"keys": {"perSecond": 2, "burst": 60}})
+    honest = [generation(bearer(PAID_KEY), "127.0.0.3")] * 40
+    answers = await at_one_moment(edge.port, invented(100, "127.0.0.2") + honest)
+    assert statuses(answers[:100]) in ({401: 61, 429: 39}, {401: 62, 429: 38})
+    assert statuses(answers[100:]) == {202: 40}
+    # Those of the same network who have no key are limited by what they do themselves.
+    free = await at_one_moment(edge.port, [generation(source="127.0.0.2")] * 8)
+    assert statuses(free) == {202: 6, 429: 2}
+
+
+async def test_as_the_chart_comes_a_network_gets_no_more_with_many_keys_than_with_one(edge: NginxEdge) -> None:
+    # Without an API, what is let in is a 503.
+    known = generation(bearer(PAID_KEY), "127.0.0.2")
+    for requests in ([known] * 160, invented(160, "127.0.0.3")):
+        started = time.monotonic()
+        let_in = statuses(await at_one_moment(edge.port, requests))[503]
+        assert 101 <= let_in <= 102 + 20 * (time.monotonic() - started)
+
+
+async def test_an_office_whose_people_have_keys_is_served_at_once(api: Api, edge: NginxEdge) -> None:
+    people = [generation(bearer(key)) for key in (PAID_KEY, "an-account-key-for-tests")]
+    assert statuses(await at_one_moment(edge.port, people * 50)) == {202: 100}
+
+
 async def test_invented_keys_share_the_budget_of_their_network(api: Api, make_edge: MakeEdge) -> None:
     edge = make_edge(SLOW_PLANS, limits={"everything": {"perSecond": 2, "burst": 60}})
-    invented = [generation(bearer(secrets.token_hex(200)), "127.0.0.2") for _ in range(100)]
     honest = [generation(bearer(PAID_KEY), "127.0.0.3")] * 40
-    answers = await at_one_moment(edge.port, invented + honest)
+    answers = await at_one_moment(edge.port, invented(100, "127.0.0.2") + honest)
     assert statuses(answers[:100])[401] in ABOUT_61
     assert statuses(answers[100:]) == {202: 40}
 

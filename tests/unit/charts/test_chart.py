@@ -407,8 +407,12 @@ def edge_values(**changes: Any) -> Values:
             "the plan paid of api.admission may take more at one moment than edge.limits.key lets through",
         ),
         (
+            edge_values(limits={"keys": {"burst": 20}}),
+            "the plan paid of api.admission may take more at one moment than edge.limits.keys lets through",
+        ),
+        (
             {
-                **edge_values(limits={"key": {"burst": 500}}),
+                **edge_values(limits={"key": {"burst": 500}, "keys": {"burst": 500}}),
                 "api": {"admission": {"plans": {"studio": {"lane": "paid", "perDay": 9, "burst": {"burst": 500}}}}},
             },
             "the plan studio of api.admission may take more at one moment than edge.limits.everything lets through",
