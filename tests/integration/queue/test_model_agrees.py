@@ -16,3 +16,4 @@ def test_redis_and_the_model_agree(redis_kind: RedisProcess) -> None:
     done = drive(redis_kind.url, EXAMPLES)
     assert done["examples"] >= EXAMPLES
     assert done["operations"] > 10 * done["examples"]
+    assert done["enqueued together"] > done["examples"]

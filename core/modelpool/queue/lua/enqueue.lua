@@ -5,13 +5,14 @@
 -- {'repeated', id}, {'conflict', id}, or an error, which is no concern of the other jobs.
 local heads, lives, wanted, woken = {}, {}, {}, {}
 
--- The tag of the first in a line, false when nobody stands there; and the line's name.
+-- The tag of the first in a line as this script found it, false when nobody stood there. Who joins since starts no sooner
+-- than that or V, whichever is less.
 local function head_of(line, model)
   local place = line .. model
   if heads[place] == nil then
     heads[place] = tonumber(call('ZRANGE', key('line', line, model), 0, 0, 'WITHSCORES')[2]) or false
   end
-  return heads[place], place
+  return heads[place]
 end
 
 local function enqueue(first, last)
@@ -64,7 +65,7 @@ local function enqueue(first, last)
   job.ticket = string.format(TICKET, ticket)
   -- start = max(V, user_finish), where V is never ahead of the line that the job joins: that line may have stood
   -- still while others moved on, and a newcomer shall not wait for all of somebody's backlog.
-  local clock, head, place = reached(job.line), head_of(job.line, model)
+  local clock, head = reached(job.line), head_of(job.line, model)
   job.tag = string.format('%.17g', math.max(debt_of(job), math.min(clock, head or clock)))
   call('HSET', record, 'state', job.state, 'enqueued', now_text, 'deadline', deadline, 'ticket', job.ticket,
     'tag', job.tag, unpack(ARGV, first + 6, last))
@@ -86,7 +87,6 @@ local function enqueue(first, last)
   if use_cache == '1' or not leading then lead(job, job.ttl) end
   bill(job)
   enter(job, lives)
-  heads[place] = math.min(head or math.huge, job.tag)
   wanted[model], woken[model] = (wanted[model] or 0) + 1, true
   local position = ahead(job)
   tell(job, position)
