@@ -10,7 +10,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import MasterDownError, OutOfMemoryError, ReadOnlyError, ResponseError
+from redis.exceptions import MasterDownError, NoScriptError, OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from modelpool.errors import InvalidInput, QueueUnavailable
@@ -19,7 +19,7 @@ from modelpool.queue.cancellation import make_cancellable
 from modelpool.queue.packing import pack_in_c
 
 OLDEST_REDIS = (6, 2)
-_REFUSALS = ("OOM", "MISCONF", "NOREPLICAS", "LOADING", "READONLY", "MASTERDOWN", "BUSY ", "NOSCRIPT")
+_REFUSALS = ("OOM", "MISCONF", "NOREPLICAS", "LOADING", "READONLY", "MASTERDOWN", "BUSY ")
 """Answers of a Redis that lives but will not do the work now; inside a script they come wrapped in other words."""
 
 
@@ -94,6 +94,6 @@ def unavailable() -> Iterator[None]:
     except (RedisConnectionError, RedisTimeoutError, OSError, ReadOnlyError, MasterDownError) as error:
         raise QueueUnavailable(f"Redis cannot be reached: {error}. Try again in a moment.", retry_after=2) from error
     except ResponseError as error:
-        if isinstance(error, OutOfMemoryError) or any(word in str(error) for word in _REFUSALS):
+        if isinstance(error, OutOfMemoryError | NoScriptError) or any(word in str(error) for word in _REFUSALS):
             raise QueueUnavailable(f"Redis refuses to write: {error}. Try again later.", retry_after=5) from error
         raise

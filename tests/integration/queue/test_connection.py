@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from modelpool.errors import InvalidInput, QueueUnavailable
 from modelpool.jobs import JobError
@@ -79,3 +80,22 @@ async def test_full_memory_refuses_new_jobs_and_lets_running_ones_go_on_and_end(
         await queue.enqueue(refused)
         assert await queue.position(refused.id) == 2
         await client.aclose()
+
+
+async def test_a_script_that_is_gone_again_as_soon_as_it_was_loaded_is_unavailable(
+    client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Servers change places in between, or somebody flushes all the time."""
+    queue, load = RedisQueue(POOL, client), client.script_load
+
+    async def load_in_vain(script: str) -> None:
+        await load(script)
+        await client.script_flush()
+
+    await client.script_flush()
+    monkeypatch.setattr(client, "script_load", load_in_vain)
+    for ask in (lambda: queue.enqueue(new_job()), lambda: queue.get("nobody"), queue.reap):
+        with pytest.raises(QueueUnavailable):
+            await ask()
+    monkeypatch.undo()
+    await queue.enqueue(new_job())
