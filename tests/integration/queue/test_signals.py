@@ -70,8 +70,20 @@ async def test_a_new_job_rings_the_operator_and_the_workers(queue: Queue) -> Non
 
 
 async def test_an_idle_worker_hears_of_a_job_within_five_milliseconds(queue: Queue, worker: Worker) -> None:
-    """The lower quartile: whatever else the machine does may delay one, but not three in four."""
-    bell, took = asyncio.Event(), []
+    """The median of twenty, in the best of five rounds: that is the queue's own time. What else the machine does may delay
+    any number of them for as long as it likes, so nothing is said here of the slowest; docs/benchmarks.md has the p99."""
+    bell = asyncio.Event()
+
+    async def milliseconds_to_hear() -> float:
+        bell.clear()
+        asked = time.perf_counter()
+        await queue.enqueue(new_job())
+        async with asyncio.timeout(10):
+            await bell.wait()
+        took = 1000 * (time.perf_counter() - asked)
+        batch = await worker.claim()
+        await queue.finish(batch.lease, batch.jobs[0].id, new_result())
+        return took
 
     async def listen(ready: Callable[[], None]) -> None:
         async for _ in queue.wakeups("workers", ready):
@@ -80,20 +92,14 @@ async def test_an_idle_worker_hears_of_a_job_within_five_milliseconds(queue: Que
     listening = asyncio.Event()
     task = asyncio.create_task(listen(listening.set))
     await listening.wait()
+    medians: list[float] = []
     try:
-        for _ in range(60):
-            bell.clear()
-            asked = time.perf_counter()
-            await queue.enqueue(new_job())
-            async with asyncio.timeout(10):
-                await bell.wait()
-            took.append(1000 * (time.perf_counter() - asked))
-            batch = await worker.claim()
-            await queue.finish(batch.lease, batch.jobs[0].id, new_result())
+        while len(medians) < 5 and min(medians, default=5) >= 5:
+            medians.append(statistics.median([await milliseconds_to_hear() for _ in range(20)]))
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    assert statistics.quantiles(took, n=4)[0] < 5
+    assert min(medians) < 5, medians
 
 
 async def test_a_job_given_back_rings_the_workers(queue: Queue, worker: Worker) -> None:
