@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
@@ -24,18 +23,16 @@ from modelpool_api.challenges import Challenges
 from modelpool_api.door_scripts import DoorScripts
 from modelpool_api.identity.days import Days
 from modelpool_api.identity.keys_file import ApiKey, FileKeys, read_api_keys, require_plans
-from modelpool_api.identity.resolver import SignalSubjectResolver
+from modelpool_api.identity.people import StoredPeople
+from modelpool_api.identity.resolver import Credentials, SignalSubjectResolver
 from modelpool_api.identity.ring import SecretRing
 from modelpool_api.identity.subject import SubjectResolver
 from modelpool_api.inputs import Inputs
-from modelpool_api.policy import AdmissionPolicy, Oidc
+from modelpool_api.policy import AdmissionPolicy
 from modelpool_api.policy_file import read_policy
 from modelpool_api.pools import Connect, Pools
 from modelpool_api.quota.ledger import Ledger
 from modelpool_api.settings import Settings
-
-if TYPE_CHECKING:
-    from modelpool_api.identity.oidc import OidcVerifier
 
 log = logging.getLogger(__name__)
 
@@ -119,8 +116,7 @@ def open_context(
             ring,
             days,
             file_keys=FileKeys(keys),
-            stored_keys=stored,
-            oidc=_verifier(policy.identity.oidc),
+            credentials=(stored, *_signed_in(policy, scripts, ring)),
             root_path=settings.root_path,
         ),
         scripts=scripts,
@@ -146,12 +142,14 @@ def _file_keys(settings: Settings, policy: AdmissionPolicy) -> tuple[ApiKey, ...
     return keys
 
 
-def _verifier(rules: Oidc | None) -> OidcVerifier | None:
+def _signed_in(policy: AdmissionPolicy, scripts: DoorScripts, ring: SecretRing) -> tuple[Credentials, ...]:
+    rules = policy.identity.oidc
     if rules is None:
-        return None
+        return ()
     from modelpool_api.identity.oidc import OidcVerifier  # its libraries are for those who use it
+    from modelpool_api.identity.signed_in import SignedIn
 
-    return OidcVerifier(rules)
+    return (SignedIn(OidcVerifier(rules), StoredPeople(scripts, ring), policy.plans),)
 
 
 def _ring(settings: Settings) -> SecretRing:

@@ -20,6 +20,7 @@ from modelpool.queue.redis import RedisQueue
 from modelpool_api import background
 from modelpool_api.identity.ring import SecretRing
 from support.fake_worker import FakeWorker
+from support.openid import Provider, new_key
 from support.queues import Clock
 from support.running_api import POOL
 from support.solving import HEADER, ask_solving, solve
@@ -40,6 +41,7 @@ class Stage:
     door: Door
     clock: Clock
     queue: RedisQueue
+    provider: Provider
     another: Callable[[str], Awaitable[Door]]
     """Another process over the same Redis, with these secrets."""
 
@@ -280,6 +282,55 @@ async def account_farm(stage: Stage) -> int:
     keys = [key for farmer in farmers if (key := await _account(farmer)) is not None]
     taken = await total([stage.somebody(key=key) for key in keys], 12)
     return taken + await total([await stage.browser() for _ in range(30)])
+
+
+# --- tokens ----------------------------------------------------------------------------------------------------------
+
+
+async def _refused(stage: Stage, *tokens: str) -> int:
+    """Units let in with tokens that are not good; each must be told so."""
+    answers = [await stage.somebody(key=token).ask(**MODEL) for token in tokens]
+    assert {answer.status_code for answer in answers} <= {202, 401}
+    return PRICE * sum(answer.status_code == 202 for answer in answers)
+
+
+@attack("a token of another issuer, or one signed by a key of one's own", 0, "only the provider's keys count")
+async def forged_issuer(stage: Stage) -> int:
+    own = new_key()
+    other = {"iss": "https://evil.example"}
+    made = [
+        stage.provider.token(**other),
+        stage.provider.token(signed_by=own),
+        stage.provider.token(signed_by=own, **other),
+    ]
+    return await _refused(stage, *made)
+
+
+@attack("a token that the provider made for another service", 0, "its audience is not us")
+async def foreign_audience(stage: Stage) -> int:
+    return await _refused(stage, stage.provider.token(aud="another"), stage.provider.token(aud=["one", "another"]))
+
+
+@attack("a token without a signature, or signed with the public key", 0, "only the algorithms that the operator names")
+async def weak_algorithm(stage: Stage) -> int:
+    return await _refused(stage, stage.provider.unsigned(), stage.provider.signed_with_what_is_public())
+
+
+@attack("a token whose time is over, or that has none", 0, "it ends when it says")
+async def expired_token(stage: Stage) -> int:
+    return await _refused(stage, stage.provider.token(exp=1), stage.provider.token(exp=None))
+
+
+@attack(
+    "one token replayed from twenty addresses, and fresh ones of the same person", 100, "the person's own allowance"
+)
+async def replayed_token(stage: Stage) -> int:
+    token = stage.provider.token()
+    everywhere = [stage.somebody(f"198.51.100.{n}", key=token) for n in range(20)]
+    fresh = [await stage.browser(f"203.0.113.{n}") for n in range(10)]
+    for n, browser in enumerate(fresh):
+        browser.key = stage.provider.token(jti=f"token-{n}")
+    return await total(everywhere) + await total(fresh)
 
 
 # --- asking again and taking back ------------------------------------------------------------------------------------
@@ -555,6 +606,27 @@ async def turned_away(stage: Stage) -> int:
         taken += PRICE
         await stage.worker().finish(await stage.worker().claim())
     return taken
+
+
+@honest("somebody who signs in with the provider", 100, "an allowance of their own, whatever their network has used")
+async def signed_in(stage: Stage) -> int:
+    await farmed_signals(stage)
+    return await units(stage.somebody(key=stage.provider.token()), 15)
+
+
+@honest(
+    "the same, whose program repeats its last request of the day after midnight, then goes on",
+    110,
+    "the repeat is the same job; the new day is whole",
+)
+async def signed_in_over_midnight(stage: Stage) -> int:
+    person = stage.somebody(key=stage.provider.token())
+    stage.clock.pass_seconds(12 * 3600 - 0.001)
+    last = {"prompt": "the last", "headers": {"Idempotency-Key": "the-last"}, **MODEL}
+    jobs = {(await person.ask(**last)).json()["id"]}
+    stage.clock.pass_seconds(0.001)
+    jobs.add((await person.ask(**last)).json()["id"])
+    return PRICE * len(jobs) + await units(person, 15)
 
 
 @honest("five people in an office behind one address", 250, "50 each")

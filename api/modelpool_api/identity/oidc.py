@@ -42,7 +42,7 @@ class OidcVerifier:
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._rules = rules
+        self.rules = rules
         self._fetch = fetch
         self._now = now
         self._monotonic = monotonic
@@ -74,12 +74,12 @@ class OidcVerifier:
             raise _refusal() from None
 
     def _check(self, token: str, keys: KeySet) -> dict[str, Any]:
-        found = jwt.decode(token, keys, algorithms=list(self._rules.algorithms))
+        found = jwt.decode(token, keys, algorithms=list(self.rules.algorithms))
         registry = jwt.JWTClaimsRegistry(
             now=int(self._now()),
-            leeway=self._rules.leeway_seconds,
-            iss={"essential": True, "value": self._rules.issuer},
-            aud={"essential": True, "value": self._rules.audience},
+            leeway=self.rules.leeway_seconds,
+            iss={"essential": True, "value": self.rules.issuer},
+            aud={"essential": True, "value": self.rules.audience},
             exp={"essential": True},
             sub={"essential": True},
         )
@@ -90,7 +90,7 @@ class OidcVerifier:
         if stale and self._monotonic() - self._tried > RETRY_SECONDS:
             self._tried = self._monotonic()
             try:
-                self._keys = KeySet.import_key_set(await self._fetch(self._rules.jwks_url))
+                self._keys = KeySet.import_key_set(await self._fetch(self.rules.jwks_url))
                 self._fetched = self._monotonic()
             except (httpx.HTTPError, JoseError, ValueError, KeyError, TypeError) as error:
                 log.warning("the OpenID provider's keys cannot be fetched: %s", type(error).__name__)

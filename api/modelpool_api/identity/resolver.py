@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from starlette.requests import HTTPConnection
 
@@ -20,15 +20,15 @@ from modelpool_api.identity.signals import Heard, Signals, read_signals
 from modelpool_api.identity.subject import Subject
 from modelpool_api.policy import AdmissionPolicy
 
-if TYPE_CHECKING:
-    from modelpool_api.identity.oidc import OidcVerifier
-
 
 class Credentials(Protocol):
-    """Keys that are kept somewhere."""
+    """Keys of one kind, or tokens."""
 
     async def find(self, key: str) -> Subject | None:
-        """The subject that holds exactly this key; None when it is not one of these."""
+        """The subject that holds exactly this key; None when it is not one of these.
+
+        :raises Unauthenticated: it is one of these, and good no more.
+        """
         ...
 
 
@@ -47,8 +47,7 @@ class SignalSubjectResolver:
         days: Days,
         *,
         file_keys: FileKeys | None = None,
-        stored_keys: Credentials | None = None,
-        oidc: OidcVerifier | None = None,
+        credentials: Sequence[Credentials] = (),
         now: Callable[[], float] = time.time,
         root_path: str = "",
     ) -> None:
@@ -56,8 +55,7 @@ class SignalSubjectResolver:
         self._ring = ring
         self._days = days
         self._file_keys = file_keys or FileKeys()
-        self._stored_keys = stored_keys
-        self._oidc = oidc
+        self._credentials = credentials
         self._now = now
         self._path = root_path
 
@@ -86,21 +84,10 @@ class SignalSubjectResolver:
         entry = self._file_keys.find(key)
         if entry is not None:
             return Subject(f"key:{entry.name}", entry.lane, entry.plan_name)
-        if self._stored_keys is not None and (found := await self._stored_keys.find(key)) is not None:
-            return found
-        if self._oidc is not None and key.count(".") == 2:
-            return await self._by_token(self._oidc, key)
+        for kept in self._credentials:
+            if (found := await kept.find(key)) is not None:
+                return found
         raise Unauthenticated("this API key is not known here: check it, or leave the Authorization header away")
-
-    async def _by_token(self, oidc: OidcVerifier, token: str) -> Subject:
-        claims = await oidc.verify(token)
-        rules = self._policy.identity.oidc
-        if rules is None:
-            raise Unauthenticated("no OpenID provider is configured here")
-        asked = claims.get(rules.plan_claim) if rules.plan_claim else None
-        plan = asked if isinstance(asked, str) and asked in self._policy.plans else rules.plan
-        name = (await self._days.today()).name("oidc", rules.issuer, str(claims["sub"]))
-        return Subject(f"oidc:{name}", self._policy.plans[plan].queue_lane, plan)
 
     def _cookie_for(self, signals: Signals, now: int) -> str | None:
         visitor = signals.visitor

@@ -88,6 +88,10 @@ class SecretRing:
         """A key for one purpose from each secret, newest first: for libraries that sign by themselves."""
         return tuple(_mac(key, "key", purpose) for key in self.secrets)
 
+    def names(self, purpose: str, *parts: str) -> tuple[str, ...]:
+        """What stands for ``parts`` under each secret, newest first: for as long as the secret is in use."""
+        return tuple(_name(key, parts) for key in self.derived(purpose))
+
     def ids(self) -> tuple[str, ...]:
         """Names of the secrets that do not give them away, newest first."""
         return tuple(_mac(key, "id").hex()[:16] for key in self.secrets)

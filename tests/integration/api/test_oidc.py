@@ -2,90 +2,107 @@
 
 from __future__ import annotations
 
-import json
-import time
-from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
-from joserfc import jwt
-from joserfc.jwk import RSAKey
+from redis.asyncio import Redis
 
+from modelpool.queue.connection import connect
+from modelpool_api.identity.people import LIFE_MS
+from support.openid import Provider, new_key, openid_provider, part
+from support.queues import Clock
 from support.running_api import published
-from support.visitors import Door, Visitor, door_settings, open_door
-
-ISSUER = "https://id.example"
+from support.visitors import SECRET, Door, Visitor, door_settings, open_door
 
 
 @pytest.fixture(scope="module")
-def key() -> RSAKey:
-    """Of the provider; it takes a moment to make."""
-    return RSAKey.generate_key(2048, parameters={"kid": "one"})
-
-
-@contextmanager
-def serving(document: object) -> Iterator[str]:
-    """A loopback address that answers with ``document``."""
-    body = json.dumps(document).encode()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/keys"
-        finally:
-            server.shutdown()
-            thread.join()
+def provider() -> Iterator[Provider]:
+    with openid_provider() as provider:
+        yield provider
 
 
 @pytest.fixture
-async def door(redis_url_any: str, tmp_path: Path, key: RSAKey) -> AsyncIterator[Door]:
-    with serving({"keys": [key.as_dict(private=False)]}) as url:
-        oidc = f"{{issuer: '{ISSUER}', audience: modelpool, jwksUrl: '{url}', planClaim: tier}}"
-        document = f"""
-identity: {{oidc: {oidc}}}
+def clock() -> Clock:
+    """Stands a second before midnight UTC."""
+    return Clock(20_000 * 86_400_000 - 1_000)
+
+
+@pytest.fixture
+def document(provider: Provider) -> str:
+    return f"""
+identity: {{{provider.admission}}}
 plans:
   account: {{perDay: 3, burst: {{perSecond: 1000, burst: 1000}}}}
   gold: {{lane: paid, perDay: 7}}
 """
-        async with published(redis_url_any), open_door(door_settings(redis_url_any, tmp_path, document)) as door:
-            yield door
 
 
-def token(key: RSAKey, **claims: Any) -> str:
-    said = {"iss": ISSUER, "aud": "modelpool", "sub": "somebody", "exp": int(time.time()) + 300, **claims}
-    return jwt.encode({"alg": "RS256", "kid": "one"}, said, key)
+@pytest.fixture
+async def door(redis_url_any: str, tmp_path: Path, clock: Clock, document: str) -> AsyncIterator[Door]:
+    async with published(redis_url_any), open_door(door_settings(redis_url_any, tmp_path, document), clock) as door:
+        yield door
 
 
-async def test_a_token_brings_the_lane_and_the_allowance_of_its_plan(door: Door, key: RSAKey) -> None:
-    holder = Visitor(door, key=token(key))
+async def repeated(visitor: Visitor) -> tuple[str, bool]:
+    """The job of one request under one key, and whether it was there already."""
+    answer = await visitor.ask(prompt="the same", headers={"Idempotency-Key": "order-4711"})
+    assert answer.status_code == 202
+    return answer.json()["id"], "idempotency-replayed" in answer.headers
+
+
+async def test_a_token_brings_the_lane_and_the_allowance_of_its_plan(door: Door, provider: Provider) -> None:
+    holder = Visitor(door, key=provider.token())
     assert await holder.admitted(5) == 3
     # The same person with a new token, and somebody else.
-    assert await Visitor(door, key=token(key, jti="another")).remaining() == 0
-    assert await Visitor(door, key=token(key, sub="somebody else")).remaining() == 3
-    gold = Visitor(door, key=token(key, sub="the third", tier="gold"))
+    assert await Visitor(door, key=provider.token(jti="another")).remaining() == 0
+    assert await Visitor(door, key=provider.token(sub="somebody else")).remaining() == 3
+    gold = Visitor(door, key=provider.token(sub="the third", tier="gold"))
     assert (await gold.ask()).json()["lane"] == "paid"
     assert await gold.remaining() == 6
 
 
-async def test_a_token_that_is_not_good_is_refused_and_never_taken_for_nobody(door: Door, key: RSAKey) -> None:
-    stranger = RSAKey.generate_key(2048, parameters={"kid": "one"})
-    odd = ".".join([urlsafe_b64encode(b'{"alg":"RS256","kid":"one","crit":5}').rstrip(b"=").decode(), "e30", "AA"])
-    for bad in (token(key, exp=1), token(key, aud="others"), token(stranger), "a.b.c", odd):
-        answer = await Visitor(door, key=bad).ask()
+async def test_a_token_that_is_not_good_is_refused_and_never_taken_for_nobody(door: Door, provider: Provider) -> None:
+    odd = f"{part({'alg': 'ES256', 'kid': 'one', 'crit': 5})}.{part({})}.AA"
+    bad: list[Any] = [provider.token(exp=1), provider.token(aud="others"), provider.token(signed_by=new_key())]
+    for token in (*bad, "a.b.c", odd, provider.unsigned(), provider.signed_with_what_is_public()):
+        answer = await Visitor(door, key=token).ask()
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
-        assert bad not in answer.text
+        assert token not in answer.text
+
+
+async def test_who_has_signed_in_is_the_same_one_after_midnight(door: Door, provider: Provider, clock: Clock) -> None:
+    holder = Visitor(door, key=provider.token())
+    job, _ = await repeated(holder)
+    clock.pass_seconds(2)
+    assert await repeated(holder) == (job, True)
+    assert await holder.remaining() == 3
+
+
+async def test_a_rotation_of_the_secret_makes_nobody_somebody_else(
+    door: Door, provider: Provider, redis_url_any: str, tmp_path: Path, document: str, clock: Clock
+) -> None:
+    holder = Visitor(door, key=provider.token())
+    job, _ = await repeated(holder)
+    newer = "the-new-secret-of-the-tests"
+    # Each process takes over from the one before, so that the last does not know the first one's secret.
+    for secret in (f"{SECRET},{newer}", f"{newer},{SECRET}", newer):
+        settings = door_settings(redis_url_any, tmp_path, document, secret=secret)
+        async with open_door(settings, clock) as other:
+            assert await repeated(Visitor(other, key=provider.token())) == (job, True)
+            assert await Visitor(other, key=provider.token()).remaining() == 2
+
+
+async def test_nothing_in_redis_tells_who_has_signed_in_and_it_is_forgotten_with_their_usage(
+    door: Door, provider: Provider, redis_url_any: str
+) -> None:
+    await Visitor(door, key=provider.token(sub="anna@example.org")).ask()
+    client: Redis = await connect(redis_url_any)
+    keys = [str(key) async for key in client.scan_iter("*")]
+    (person,) = [key for key in keys if ":person:" in key]
+    assert 0 < await client.pttl(person) <= LIFE_MS
+    held = [await client.dump(key) for key in keys]
+    assert not any("anna" in key for key in keys)
+    assert not any(b"anna" in (value if isinstance(value, bytes) else str(value).encode()) for value in held)
+    await client.aclose()

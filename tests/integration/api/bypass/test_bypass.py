@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -10,13 +10,14 @@ import pytest
 
 from modelpool.queue.redis import RedisQueue
 from support.attacks import ATTACKS, HONEST, PRICE, PROXY, Case, Stage
+from support.openid import Provider, openid_provider
 from support.queues import Clock
 from support.running_api import CATALOG, POOL, model, published
 from support.visitors import SECRET, Door, door_settings, open_door
 
 ADMISSION = f"""
 profile: public
-identity: {{trustedProxies: [{PROXY}/32]}}
+identity: {{trustedProxies: [{PROXY}/32], PROVIDER}}
 anonymous: {{burst: {{perSecond: 100000, burst: 100000}}}}
 plans:
   account: {{perDay: 100, perPrefix: 500, perSite: 2000, burst: {{perSecond: 100000, burst: 100000}}}}
@@ -29,20 +30,27 @@ def _name(case: Case) -> str:
     return getattr(case.play, "__name__", case.what)
 
 
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    with openid_provider() as provider:
+        yield provider
+
+
 @pytest.fixture
-async def stage(redis_url_any: str, tmp_path: Path, case: Case) -> AsyncIterator[Stage]:
+async def stage(redis_url_any: str, tmp_path: Path, case: Case, provider: Provider) -> AsyncIterator[Stage]:
     """The public ceilings, at noon, with a model whose pictures cost ten units."""
     clock = Clock(20_000 * 86_400_000 + 12 * 3_600_000)
     catalog = CATALOG.model_copy(update={"models": (*CATALOG.models, model("poster", quotaUnits=PRICE))})
+    admission = ADMISSION.replace("PROVIDER", provider.admission) + case.admission
     async with AsyncExitStack() as stack:
         redis, board = await stack.enter_async_context(published(redis_url_any))
         await board.put_catalog(catalog)
 
         async def another(secrets: str) -> Door:
-            settings = door_settings(redis_url_any, tmp_path, ADMISSION + case.admission, secret=secrets)
+            settings = door_settings(redis_url_any, tmp_path, admission, secret=secrets)
             return await stack.enter_async_context(open_door(settings, clock))
 
-        yield Stage(await another(SECRET), clock, RedisQueue(POOL, redis), another)
+        yield Stage(await another(SECRET), clock, RedisQueue(POOL, redis), provider, another)
 
 
 @pytest.mark.parametrize("case", ATTACKS, ids=_name)

@@ -17,6 +17,7 @@ from modelpool_api.identity.keys_file import ApiKey, FileKeys
 from modelpool_api.identity.oidc import RETRY_SECONDS, OidcVerifier
 from modelpool_api.identity.resolver import SignalSubjectResolver
 from modelpool_api.identity.ring import DayKey, SecretRing
+from modelpool_api.identity.signed_in import SignedIn
 from modelpool_api.policy import AdmissionPolicy
 from modelpool_api.policy_file import parse_policy
 
@@ -114,6 +115,16 @@ async def test_a_fingerprint_of_another_form_is_a_missing_one(value: str) -> Non
     assert (await resolver().resolve(connection(modelpool_fingerprint=value))).id.startswith("guest:")
 
 
+class Names:
+    """People without a Redis."""
+
+    def __init__(self) -> None:
+        self.ids: dict[tuple[str, str], str] = {}
+
+    async def id_of(self, issuer: str, name: str) -> str:
+        return self.ids.setdefault((issuer, name), f"person-{len(self.ids)}")
+
+
 class Provider:
     """An OpenID provider's keys, and a clock."""
 
@@ -138,7 +149,7 @@ class Provider:
         rules = policy.identity.oidc
         assert rules is not None
         verifier = OidcVerifier(rules, fetch=self.fetch, now=lambda: NOW, monotonic=lambda: self.monotonic)
-        return resolver(policy, oidc=verifier)
+        return resolver(policy, credentials=[SignedIn(verifier, Names(), policy.plans)])
 
 
 @pytest.fixture(scope="module")

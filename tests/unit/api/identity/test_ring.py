@@ -49,8 +49,18 @@ def test_a_day_that_was_begun_with_a_secret_unknown_here_uses_our_newest() -> No
     assert ring.day_key(7, "unknown").name("a") == ring.day_key(7, ring.ids()[0]).name("a")
 
 
+def test_a_lasting_name_is_one_under_each_secret_the_newest_first() -> None:
+    before, after = SecretRing.parse(OLD), SecretRing.parse(f"{NEW} {OLD}")
+    (name,) = before.names("person", "a", "b")
+    assert after.names("person", "a", "b")[1] == name
+    assert (
+        len({*after.names("person", "a", "b"), *after.names("other", "a", "b"), *after.names("person", "ab", "")}) == 6
+    )
+
+
 def test_names_and_ids_give_nothing_away() -> None:
     ring = SecretRing.parse(NEW)
+    assert "anna" not in "".join(ring.names("person", "https://id.example", "anna"))
     name = ring.day_key(7, ring.ids()[0]).name("network", "203.0.113.9")
     assert "203" not in name
     assert NEW not in "".join(ring.ids())
