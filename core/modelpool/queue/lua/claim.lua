@@ -24,7 +24,7 @@ if taken then
 end
 
 -- Nobody is handed a job whose time is over. After an outage that may be more than one script should do.
-local _, more = settle(CHUNK)
+local _, more = settle()
 if more then
   write_tally()
   return 'reap'

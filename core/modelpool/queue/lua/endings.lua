@@ -70,15 +70,16 @@ local function rejoin(leader, job)
   if join(leader, job) then ring('workers', leader.model) end
 end
 
--- Followers of an ended leader end like it, a chunk at a time: while some are left, the leader stays due and the
--- reaper goes on.
+-- Followers of an ended leader end like it, a chunk in all that one script does: while some may be left, the leader stays
+-- due and the reaper goes on.
+local room = CHUNK
 local function share(leader)
-  local left, moved = CHUNK, 0
+  local moved = 0
   for _, line in ipairs(LINES) do
-    local popped = call('ZPOPMIN', key('followers', line, leader.id), left)
+    local popped = room > 0 and call('ZPOPMIN', key('followers', line, leader.id), room) or {}
     for i = 1, #popped, 2 do
       local follower = read(id_of(popped[i]))
-      left = left - 1
+      room = room - 1
       if follower and follower.state == 'following' then
         call('ZREM', key('due'), follower.id)
         change(follower, {state = leader.state, finished = now, result = whole(leader, 'result'), error = whole(leader, 'error')})
@@ -87,7 +88,7 @@ local function share(leader)
       end
     end
   end
-  if left > 0 then
+  if room > 0 then
     call('ZREM', key('due'), leader.id)
   else
     add(key('due'), now, leader.id, RECORD_MS)
@@ -169,12 +170,13 @@ local function put_aside(job)
   if one.digest and leader_of(one) == job.id then promote({id = job.id, digest = one.digest}) end
 end
 
--- Look after what is due, at most `limit` entries: lapsed leases, passed deadlines, followers of an ended leader.
--- Returns how many jobs changed their state, and whether there were more than it looked at.
-local function settle(limit)
+-- Look after what is due, a chunk of entries: lapsed leases, passed deadlines, followers of an ended leader.
+-- Returns how many jobs changed their state, and whether there may be more that is due.
+local function settle()
   local moved = 0
-  local due = call('ZRANGEBYSCORE', key('due'), '-inf', now_text, 'LIMIT', 0, limit)
+  local due = call('ZRANGEBYSCORE', key('due'), '-inf', now_text, 'LIMIT', 0, CHUNK)
   for _, id in ipairs(due) do
+    if room <= 0 then return moved, true end
     local job = look(id)
     if not job then
       call('ZREM', key('due'), id) -- lost
@@ -188,5 +190,5 @@ local function settle(limit)
       if now >= tonumber(job.deadline) then conclude(job, 'expired', {error = EXPIRED}) else retry(job, WORKER_LOST) end
     end
   end
-  return moved, #due == limit
+  return moved, #due == CHUNK or room <= 0
 end
