@@ -22,6 +22,7 @@ from modelpool.queue.port import Batch, ClaimedJob, ModelDepth
 from modelpool.queue.scripts import SLICE, SLICES
 
 _CLAIMED_FIELDS = 9
+_LANES = {lane.value: lane for lane in Lane}
 _BODY_SLICES = ("body", *(f"b{number}" for number in range(2, SLICES + 1)))
 
 
@@ -151,7 +152,7 @@ def _read_claimed(row: Sequence[Any]) -> ClaimedJob:
     return ClaimedJob(
         id=job,
         request=JobRequest.model_validate_json(body),
-        lane=Lane(lane),
+        lane=_LANES[lane],
         work=float(work),
         attempts=int(attempts),
         solo=solo == "1",

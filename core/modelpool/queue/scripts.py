@@ -73,7 +73,7 @@ _FUNCTION = re.compile(r"^(local function (?:[^\n]* end\n|.*?^end\n))", re.MULTI
 
 _SHARED = {
     "enqueue": ("prelude",),
-    "claim": ("prelude", "endings"),
+    "claim": ("prelude",),
     "renew": ("prelude",),
     "finish": ("prelude", "endings"),
     "fail": ("prelude", "endings"),

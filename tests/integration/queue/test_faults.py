@@ -144,20 +144,22 @@ class TestConnectionsCutAtAnyByte:
 async def test_half_a_record_is_in_nobodys_way(client: Redis, clock: Clock) -> None:
     queue = RedisQueue(POOL, client, now=clock)
     await queue.enqueue(whole := new_job())
-    for id in ("half1", "half2"):
+    for id in ("half1", "half2", "half3"):
         await client.hset(POOL.key("job", id), "state", "queued")
         await client.zadd(POOL.key("due"), {id: clock.now - 1})
         for verb in (queue.get, queue.cancel):
             with pytest.raises(JobNotFound, match=r"damaged.*modelpool queue check --repair"):
                 await verb(id)
     assert [job.id async for page in JobList(POOL, client).pages() for job in page] == [whole.id]
-    assert await queue.reap() == 0
-    await client.zadd(POOL.key("due"), {"half1": clock.now - 1})
+    await client.zrem(POOL.key("due"), "half2", "half3")
+    assert await queue.reap() == 1
+    await client.zadd(POOL.key("due"), {"half2": clock.now - 1})
     assert await Worker(queue, "flux").ids() == [whole.id]
     findings = (await QueueCheck(POOL, client, now=clock).check(repair=True)).findings
-    assert {finding.what for finding in findings if finding.problem is Problem.RECORD_CUT} == {"half1", "half2"}
-    with pytest.raises(JobNotFound, match="There is no job"):
-        await queue.get("half1")
+    assert {finding.what for finding in findings if finding.problem is Problem.RECORD_CUT} == {"half3"}
+    for id in ("half1", "half2", "half3"):
+        with pytest.raises(JobNotFound, match="There is no job"):
+            await queue.get(id)
 
 
 async def test_every_key_dies_and_a_finished_pool_leaves_only_records(client: Redis, clock: Clock) -> None:

@@ -23,12 +23,8 @@ if taken then
   return #answer > 1 and answer
 end
 
--- Nobody is handed a job whose time is over. After an outage that may be more than one script should do.
-local _, more = settle()
-if more then
-  write_tally()
-  return 'reap'
-end
+-- Nobody is handed a job whose time is over.
+if call('ZRANGEBYSCORE', key('due'), '-inf', now_text, 'LIMIT', 0, 1)[1] then return 'reap' end
 
 -- From now on jobs enter the sets that mixing claims fill up from. In a full memory the first write must take away.
 local function announce_mixing()
@@ -63,7 +59,6 @@ for _ = 1, CHUNK do
   call('ZREM', key('line', first.line, first.model), first.name) -- damage: it has no record, or does not wait
 end
 if not head then
-  write_tally()
   announce_mixing()
   return false
 end

@@ -163,7 +163,7 @@ local function put_aside(job)
   if not job.finished then
     job.state, job.seq = 'failed', whole_number(job.seq + 1)
     tell(job)
-    if job.price and tonumber(job.enqueued) then refund(job) end
+    if job.price and job.enqueued then refund(job) end
   end
   call('DEL', key('job', job.id))
   local one = first_follower(job.id) or job

@@ -57,9 +57,8 @@ end
 
 -- Whether a record has all that no job can do without.
 local function is_sound(job)
-  return job.state and job.lane and job.subject and job.model and job.price and job.digest and job.key and job.body
-    and tonumber(job.work) and tonumber(job.enqueued) and tonumber(job.deadline)
-    and (job.finished or (job.ticket and tonumber(job.tag)))
+  return job.state and job.enqueued and job.deadline and job.lane and job.subject and job.model and job.work and job.price
+    and job.digest and job.key and job.body and (job.finished or (job.ticket and job.tag))
 end
 
 -- A job. A record with holes is as good as none: nobody can run or read it, and the reaper or the check puts it aside.
@@ -95,12 +94,12 @@ end
 
 -- A value of a record that may lie in slices. Such values only grow.
 local function whole(job, field)
-  local slices, n, slice = nil, 2, job[slice_name(field, 2)]
-  if not slice then return job[field] end
-  slices = {job[field]}
+  local names = SLICED[field]
+  local slices, n, slice = {job[field]}, 2, job[names[2]]
+  if not slice then return slices[1] end
   while slice do
     slices[n], n = slice, n + 1
-    slice = job[slice_name(field, n)]
+    slice = job[names[n] or slice_name(field, n)]
   end
   return table.concat(slices)
 end
