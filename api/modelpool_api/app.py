@@ -83,8 +83,6 @@ def create_app(context: Context) -> FastAPI:
     # The first to be added is the last to be asked. A proxy may cut the path that it mounts us at, or leave it.
     paths = {jobs.PATH, f"{context.settings.root_path}{jobs.PATH}"}
     app.add_middleware(Shortcut, method="POST", paths=paths, endpoint=jobs.create, on_error=problems.answer_to)
-    sizes = context.settings
-    app.add_middleware(BodyLimit, limit=sizes.max_body_bytes, budget=BodyBudget(sizes.max_bodies_bytes))
     problems.install(app)
     for surface in _SURFACES:
         app.include_router(surface.router)
@@ -97,12 +95,13 @@ class _App(FastAPI):
     """FastAPI with what every answer gets around all of it: around the errors that nobody has foreseen, too."""
 
     def __init__(self, context: Context, **given: Any) -> None:
-        self._cors = context.policy.cors  # before FastAPI's own, which may ask for the stack
+        self._cors, self._sizes = context.policy.cors, context.settings
+        self._budget = BodyBudget(self._sizes.max_bodies_bytes)
         super().__init__(**given)
 
     def build_middleware_stack(self) -> ASGIApp:
         """The layers, from the inside out; Starlette's own of errors is inside of ours."""
-        app = super().build_middleware_stack()
+        app: ASGIApp = BodyLimit(super().build_middleware_stack(), self._sizes.max_body_bytes, self._budget)
         if self._cors.allowed_origins:
             app = CORSMiddleware(
                 app,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from types import MappingProxyType
 
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -43,38 +42,72 @@ class BodyBudget:
 
 
 class _Body:
-    """What has come of one request's body."""
+    """One request's body, and what has come of it."""
 
-    def __init__(self, budget: BodyBudget) -> None:
+    def __init__(self, budget: BodyBudget, limit: int, seconds: float, announced: int | None) -> None:
         self._budget = budget
+        self._limit = limit
+        self._seconds = seconds
         self._held = 0
-        self.size = 0
-        self.until: float | None = None
-        self.whole = False
-        self.answered = False
+        self._size = 0
+        self._until: float | None = None
+        self._whole = False
+        self._answered = False
+        self._closes = announced is None or announced > SMALL
+        """Whether an answer before it is whole ends the connection."""
 
-    def grow(self, size: int) -> None:
-        self.size += size
-        more = max(0, self.size - SMALL) - self._held
-        if more > 0:
-            self._budget.take(more)
-            self._held += more
+    async def receive(self, receive: Receive) -> Message:
+        """The next message; parts of the body are counted."""
+        if self._whole:
+            return await receive()
+        message = await self._in_time(receive)
+        self._whole = not message.get("more_body", False)
+        if message["type"] == "http.request":
+            self._grow(len(message.get("body", b"")))
+        return message
+
+    def answer(self, message: Message) -> Message:
+        """A message of the answer, as it is to be sent."""
+        self._answered = True
+        if message["type"] == "http.response.start" and self._closes and not self._whole:
+            headers = [header for header in message.get("headers", ()) if header[0] != b"connection"]
+            return {**message, "headers": [*headers, (b"connection", b"close")]}
+        return message
 
     def let_go(self) -> None:
+        """It is held no more."""
         self._budget.give_back(self._held)
         self._held = 0
 
+    async def _in_time(self, receive: Receive) -> Message:
+        if self._until is None:
+            self._until = asyncio.get_running_loop().time() + self._seconds
+        try:
+            async with asyncio.timeout_at(self._until) as deadline:
+                return await receive()
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+        if self._answered:  # too late to say so: for whoever answers, the client has left
+            return {"type": "http.disconnect"}
+        self._closes = True
+        raise BodyTooSlow(f"the body did not come in {self._seconds:g} s")
 
-class _TooSlow(BodyTooSlow):
-    """What of the body comes later is read by nobody."""
-
-    headers = MappingProxyType({"Connection": "close"})
+    def _grow(self, size: int) -> None:
+        self._size += size
+        more = max(0, self._size - SMALL) - self._held
+        if more > 0:
+            self._budget.take(more)
+            self._held += more
+        if self._size > self._limit:
+            raise _refusal(self._limit)
 
 
 class BodyLimit:
     """ASGI middleware: at most ``limit`` bytes in a request's body, and what ``budget`` allows in all bodies together.
 
     A body is whole after ``seconds``, or it is given up. What comes after it, such as the client's leaving, has no deadline.
+    An answer while there is much to come, or what does not come, closes the connection: nobody would read the rest.
     """
 
     def __init__(self, app: ASGIApp, limit: int, budget: BodyBudget, seconds: float = BODY_SECONDS) -> None:
@@ -88,46 +121,36 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-        if announced.isdigit() and int(announced) > self._limit:
-            answer = problem_response(self._refusal(), scope["path"])
-            answer.headers["Connection"] = "close"
-            await answer(scope, receive, send)
-            return
-        body = scope[_KEY] = _Body(self._budget)
+        announced = _announced(scope)
+        body = scope[_KEY] = _Body(self._budget, self._limit, self._seconds, announced)
 
         async def counted() -> Message:
-            if body.whole:
-                return await receive()
-            if body.until is None:
-                body.until = asyncio.get_running_loop().time() + self._seconds
-            try:
-                async with asyncio.timeout_at(body.until) as deadline:
-                    message = await receive()
-            except TimeoutError:
-                if not deadline.expired():
-                    raise
-                if body.answered:  # too late to say so: for whoever answers, the client has left
-                    return {"type": "http.disconnect"}
-                raise _TooSlow(f"the body did not come in {self._seconds:g} s") from None
-            body.whole = not message.get("more_body", False)
-            if message["type"] == "http.request":
-                body.grow(len(message.get("body", b"")))
-                if body.size > self._limit:
-                    raise self._refusal()
-            return message
+            return await body.receive(receive)
 
         async def noted(message: Message) -> None:
-            body.answered = True
-            await send(message)
+            await send(body.answer(message))
 
         try:
-            await self._app(scope, counted, noted)
+            if announced is not None and announced > self._limit:
+                await problem_response(_refusal(self._limit), scope["path"])(scope, counted, noted)
+            else:
+                await self._app(scope, counted, noted)
         finally:
             body.let_go()
 
-    def _refusal(self) -> BodyTooLarge:
-        return BodyTooLarge(f"the request is larger than {self._limit} bytes; send a smaller image")
+
+def _refusal(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the request is larger than {limit} bytes; send a smaller image")
+
+
+def _announced(scope: Scope) -> int | None:
+    """Bytes of the body that is to come; None: it comes in pieces until it ends."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+        if name == b"transfer-encoding":
+            return None
+    return 0
 
 
 def let_body_go(connection: HTTPConnection) -> None:

@@ -1,35 +1,50 @@
-"""HTTP as uvicorn speaks it, but for three things.
+"""HTTP as uvicorn speaks it, but for four things.
 
-An answer leaves in one piece, broken HTTP is told so in a problem, and a head may be only so large and take only so long.
+An answer leaves in one piece, broken HTTP is told so in a problem, a head may be only so large and take only so long, and
+who is answered in the middle of a body hears it before the connection is gone.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from modelpool.errors import HeadersTooLarge, ModelpoolError
 from modelpool_api.problems import Malformed, problem_response
 from modelpool_api.request_id import HEADER, new_request_id
 from modelpool_api.security_headers import headers_for
 
+LINGER_SECONDS = 10.0
+"""How long a connection whose answer is out is still read from. Were it closed at once, the system would tell the client that
+its bytes were lost, and many clients then look no more for an answer."""
 MAX_HEAD_BYTES = 32 * 1024
 """Of a request's line and headers together, and of what comes after a body in chunks."""
 
 
 class Gathering:
-    """A transport that sends together what is written in one turn of the loop.
+    """A transport that sends together what is written in one turn of the loop, and ends when the client has heard it.
 
     uvicorn writes the head of an answer and then its body. Each by itself is a system call and wakes the reader, which
     was a sixth of all that it took to let a job in.
     """
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        is_sending: Callable[[], bool] = lambda: False,
+        linger_seconds: float = LINGER_SECONDS,
+    ) -> None:
+        """``is_sending``: whether the client is still sending what nobody wants any more."""
         self.plain = transport
         self._loop = loop
+        self._is_sending = is_sending
+        self._linger_seconds = linger_seconds
+        self._lingers = False
         self._pieces: list[bytes] = []
         self._size = 0
 
@@ -50,9 +65,20 @@ class Gathering:
                 self.plain.writelines(pieces)
 
     def close(self) -> None:
-        """Close the connection when all has been sent."""
+        """Close the connection when all has been sent; at the second time at once, whatever the client still sends."""
         self.flush()
-        self.plain.close()
+        if self._lingers or self.plain.is_closing() or not self._is_sending():
+            self.plain.close()
+            return
+        self._lingers = True
+        if self.plain.can_write_eof():
+            self.plain.write_eof()
+        self.plain.resume_reading()
+        self._loop.call_later(self._linger_seconds, self.plain.close)
+
+    def is_closing(self) -> bool:
+        """Whether nothing more is sent."""
+        return self._lingers or self.plain.is_closing()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.plain, name)
@@ -63,6 +89,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     head_seconds = 15.0
     """How long a head may take, the first from the beginning of the connection, others from their first byte."""
+    linger_seconds = LINGER_SECONDS
 
     _named = 0
     """Bytes of the request's line, headers and trailers that the parser has handed over."""
@@ -73,7 +100,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Stand between uvicorn and the transport."""
-        super().connection_made(cast(asyncio.Transport, Gathering(transport, self.loop)))
+        gathering = Gathering(transport, self.loop, self._is_sending, self.linger_seconds)
+        super().connection_made(cast(asyncio.Transport, gathering))
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -82,7 +110,9 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on; what has no end is not read without end."""
+        """Read on; what has no end is not read without end, and what comes after the end is thrown away."""
+        if self.transport.is_closing():
+            return
         self._unfinished += len(data)
         super().data_received(data)
         if self._unfinished > MAX_HEAD_BYTES and not self.transport.is_closing():
@@ -137,6 +167,10 @@ class HttpProtocol(HttpToolsProtocol):
         lines = [STATUS_LINE[answer.status_code], *(name + b": " + value + b"\r\n" for name, value in headers), b"\r\n"]
         self.transport.write(b"".join([*lines, bytes(answer.body)]))
         self.transport.close()
+
+    def _is_sending(self) -> bool:
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return cycle is not None and cycle.response_complete and cycle.more_body
 
     def _count(self, size: int) -> None:
         self._named += size

@@ -297,11 +297,11 @@ async def _refused(stage: Stage, *tokens: str) -> int:
 @attack("a token of another issuer, or one signed by a key of one's own", 0, "only the provider's keys count")
 async def forged_issuer(stage: Stage) -> int:
     own = new_key()
-    other = {"iss": "https://evil.example"}
+    other = "https://evil.example"
     made = [
-        stage.provider.token(**other),
+        stage.provider.token(iss=other),
         stage.provider.token(signed_by=own),
-        stage.provider.token(signed_by=own, **other),
+        stage.provider.token(signed_by=own, iss=other),
     ]
     return await _refused(stage, *made)
 

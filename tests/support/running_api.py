@@ -20,6 +20,7 @@ from modelpool.queue.redis import RedisQueue
 from modelpool.resources.pool import PoolRef
 from modelpool_api.app import create_app
 from modelpool_api.context import Context, open_context
+from modelpool_api.http_protocol import HttpProtocol
 from modelpool_api.settings import Settings
 from support import wait_until
 from support.fake_worker import FakeWorker
@@ -137,9 +138,10 @@ async def published(redis_url: str) -> AsyncIterator[tuple[Redis, Board]]:
 async def served_api(
     settings: Settings, around: Callable[[ASGIApp], ASGIApp] = lambda app: app
 ) -> AsyncIterator[tuple[Context, httpx.AsyncClient]]:
-    """The application behind a real uvicorn on a loopback port; ``around`` may wrap it."""
+    """The application behind a real uvicorn on a loopback port, which speaks HTTP as the process does; ``around`` may wrap it."""
     context = open_context(settings)
-    config = uvicorn.Config(around(create_app(context)), port=settings.port, log_config=None, proxy_headers=False)
+    app = around(create_app(context))
+    config = uvicorn.Config(app, port=settings.port, http=HttpProtocol, log_config=None, proxy_headers=False)
     server = uvicorn.Server(config)
     async with AsyncExitStack() as stack:
         task = asyncio.create_task(server.serve())

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+import httpx
 import pytest
 import uvicorn
 from starlette.requests import Request
@@ -23,21 +24,26 @@ PATIENCE = 1024 * KIB
 
 
 class Hasty(HttpProtocol):
-    """Waits for a head a moment only."""
+    """Waits for a head, or for who is still sending, a moment only."""
 
     head_seconds = 0.1
+    linger_seconds = 0.1
 
 
 class Server:
-    """An application that reads each body whole, and answers with its size when it is told to."""
+    """An application that reads each body whole, and answers with its size when it is told to; or refuses to read it."""
 
     def __init__(self) -> None:
         self.port = unused_port()
         self.answer = asyncio.Event()
         self.answer.set()
         self.asked = asyncio.Event()
+        self.connections: set[object] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/refused":
+            await PlainTextResponse("no", 401, {"Connection": "close"})(scope, receive, send)
+            return
         size = len(await Request(scope, receive).body())
         self.asked.set()
         await self.answer.wait()
@@ -86,6 +92,7 @@ async def serving(protocol: type[HttpProtocol]) -> AsyncIterator[Server]:
     task = asyncio.create_task(server.serve())
     try:
         await wait_until(lambda: server.started)
+        app.connections = server.server_state.connections  # type: ignore[assignment]  # only its size is looked at
         yield app
     finally:
         server.should_exit = True
@@ -191,3 +198,50 @@ async def test_who_has_sent_the_head_may_wait_for_the_answer(hasty: Server) -> N
     await hasty.ask(START)  # the deadline of a later one has passed
     hasty.answer.set()
     assert (await waiting).startswith(b"HTTP/1.1 200 ")
+
+
+REFUSED = b"POST /refused HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
+LARGE = 8 * KIB * KIB
+
+
+async def test_who_is_refused_while_a_large_body_is_sent_hears_it(server: Server) -> None:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as http:
+        for _ in range(5):
+            assert (await http.post("/refused", content=bytes(LARGE))).status_code == 401
+
+
+async def test_an_answer_in_the_middle_of_a_body_is_the_last_one_and_is_all_there(server: Server) -> None:
+    answer = await server.ask(REFUSED % LARGE, bytes(KIB))
+    assert answer.startswith(b"HTTP/1.1 401")
+    assert answer.endswith(b"no")
+
+
+async def test_who_sends_on_and_on_after_the_answer_is_cut_off(hasty: Server) -> None:
+    async with hasty.connection() as (reader, writer):
+        writer.write(REFUSED % LARGE)
+        assert (await reader.read()).endswith(b"no")
+
+        async def until_cut_off() -> None:
+            while True:
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(until_cut_off(), 10)
+
+
+async def test_who_has_sent_the_body_is_not_lingered_for(server: Server) -> None:
+    assert (await server.ask(REFUSED % KIB + bytes(KIB))).endswith(b"no")
+    await wait_until(lambda: not server.connections)
+
+
+async def test_a_server_that_ends_does_not_wait_for_those_who_send_on() -> None:
+    async with serving(HttpProtocol) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(REFUSED % LARGE)
+        assert (await reader.read()).endswith(b"no")
+        assert server.connections
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()

@@ -514,6 +514,12 @@ async def test_a_body_that_turns_out_too_large_is_refused_too(api: Api, edge: Ng
     assert witness.seen == []
 
 
+async def test_what_the_api_answers_before_it_has_read_a_large_body_arrives(api: Api, edge: NginxEdge) -> None:
+    async with client(edge, headers=bearer("a-key-that-nobody-has")) as http:
+        for _ in range(20):
+            a_problem(await http.post("/v1/jobs", content=bytes(8 * MIB)), 401, "unauthenticated")
+
+
 async def test_a_body_within_the_limit_reaches_the_api(api: Api, edge: NginxEdge) -> None:
     async with client(edge) as http:
         answer = await http.post("/v1/jobs", content=b" " * (11 * MIB), headers={"Content-Type": "application/json"})

@@ -121,8 +121,19 @@ class Sender:
     async def send(self, message: Message) -> None:
         self.answer.append(message)
 
-    async def call(self, app: ASGIApp) -> None:
-        scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "asgi": {"spec_version": "2.3"}}
+    @property
+    def status(self) -> int:
+        found: int = self.answer[0]["status"]
+        return found
+
+    @property
+    def closed(self) -> bool:
+        """Whether the answer says that the connection ends with it."""
+        values = [value for name, value in self.answer[0]["headers"] if name == b"connection"]
+        return values == [b"close"]
+
+    async def call(self, app: ASGIApp, *headers: tuple[bytes, bytes]) -> None:
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": headers, "asgi": {"spec_version": "2.3"}}
         await BodyLimit(app, 10 * SMALL, BodyBudget(1_000), HASTE)(scope, self.receive, self.send)
 
 
@@ -141,6 +152,53 @@ async def test_a_body_that_does_not_come_to_its_end_is_given_up_and_its_connecti
     assert (answer.status_code, answer.headers["connection"]) == (408, "close")
     assert answer.json()["error"]["code"] == "body_too_slow"
     assert stage.budget.held == 0
+
+
+async def test_a_small_body_that_does_not_come_closes_its_connection_too() -> None:
+    sender = Sender(piece(1, more=True))
+
+    async def reads(scope: Scope, receive: Receive, send: Send) -> None:
+        await Reader()(scope, receive, send)
+
+    await sender.call(reads, (b"content-length", b"2"))
+    assert (sender.status, sender.closed) == (408, True)
+
+
+class TestAnAnswerBeforeTheBody:
+    """It came to no more than a part, and its rest is not wanted."""
+
+    @staticmethod
+    async def refuses(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await PlainTextResponse("no", 401, {"Connection": "keep-alive"})(scope, receive, send)
+
+    @pytest.mark.parametrize(
+        "header",
+        [(b"content-length", b"%d" % LARGE), (b"transfer-encoding", b"chunked")],
+    )
+    async def test_ends_the_connection_when_there_is_much_to_come(self, header: tuple[bytes, bytes]) -> None:
+        sender = Sender(piece(10, more=True))
+        await sender.call(self.refuses, header)
+        assert (sender.status, sender.closed) == (401, True)
+
+    async def test_leaves_the_connection_when_there_is_little(self) -> None:
+        sender = Sender(piece(10, more=True))
+        await sender.call(self.refuses, (b"content-length", b"%d" % SMALL))
+        assert not sender.closed
+
+    async def test_leaves_the_connection_when_all_is_here(self) -> None:
+        sender = Sender(piece(LARGE, more=False))
+        await sender.call(self.refuses, (b"content-length", b"%d" % LARGE))
+        assert not sender.closed
+
+    async def test_leaves_the_connection_of_those_who_send_none(self) -> None:
+        sender = Sender()
+
+        async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+            await PlainTextResponse("yes")(scope, receive, send)
+
+        await sender.call(answers)
+        assert not sender.closed
 
 
 async def test_a_body_that_trickles_gets_no_more_time() -> None:
