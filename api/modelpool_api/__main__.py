@@ -60,7 +60,7 @@ def _env(name: str) -> dict[str, Any]:
     "--max-bodies-bytes",
     default=_D.max_bodies_bytes,
     type=click.IntRange(64 * KIB),
-    help="Of all bodies that are read at a time, the first 64 KiB of each not counted.",
+    help="Of all bodies that are read at a time, the first 64 KiB of each not counted; not below --max-body-bytes.",
     **_env("MAX_BODIES_BYTES"),
 )
 @click.option(
@@ -90,9 +90,10 @@ def main(log_level: str, access_log: bool, root_path: str, **given: object) -> N
     from modelpool_api.context import open_context
     from modelpool_api.http_protocol import HttpProtocol
 
-    settings = Settings(root_path=root_path.rstrip("/"), **given)  # type: ignore[arg-type]  # click has checked them
-    set_up_logs(log_level, access=access_log, root=settings.root_path)
+    root = root_path.rstrip("/")
+    set_up_logs(log_level, access=access_log, root=root)
     try:
+        settings = Settings(root_path=root, **given)  # type: ignore[arg-type]  # click has checked them
         context = open_context(settings)
     except InvalidInput as error:
         raise click.ClickException(error.message) from error

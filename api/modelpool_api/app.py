@@ -74,6 +74,7 @@ def create_app(context: Context) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         root_path=context.settings.root_path,
         lifespan=lifespan,
+        responses=problems.responses(431),
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: f"{route.tags[0]}_{route.name}" if route.tags else route.name,

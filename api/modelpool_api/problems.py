@@ -210,6 +210,7 @@ _DESCRIPTIONS = {
     400: "The body is malformed.",
     401: "The API key or the token is not known.",
     404: "There is no such thing, or no longer.",
+    408: "The body did not come in time; the connection is closed.",
     409: "The job has already ended.",
     413: "The body is too large.",
     416: "The range lies outside of the file.",
@@ -217,5 +218,6 @@ _DESCRIPTIONS = {
     403: "This is not open here, or not without a solved challenge (`challenge`).",
     429: "Today's allowance is used up, too many requests came at one moment, or they look like a program's; `Retry-After` "
     "says when to come back. With a `challenge` the last is answered at once: send the request again with its solution.",
+    431: "The request's line and headers are too large; the connection is closed.",
     503: QueueUnavailable.__doc__ or "",
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from modelpool.errors import InvalidInput
+
 MIB = 1024 * 1024
 
 
@@ -27,8 +29,7 @@ class Settings:
     """Opens the admin API; empty: it is off. See :mod:`modelpool_api.admin_token` for what is refused."""
     max_body_bytes: int = 12 * MIB
     max_bodies_bytes: int = 128 * MIB
-    """Of all bodies that are being read at a time, the first 64 KiB of each not counted. With less than a body's limit the
-    largest bodies are never let in."""
+    """Of all bodies that are being read at a time, the first 64 KiB of each not counted."""
     max_input_pixels: int = 16_777_216
     """Of an input image, before it is decoded."""
     refresh_seconds: float = 1.0
@@ -39,3 +40,15 @@ class Settings:
     """How often units of jobs that ended unhappily, and of requests that came to nothing, are given back."""
     reread_seconds: float = 15.0
     """How long a waiter trusts silence on the event channel before it reads the record again."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work together.
+
+        :raises InvalidInput: naming the setting and the cure.
+        """
+        if self.max_bodies_bytes < self.max_body_bytes:
+            raise InvalidInput(
+                f"all bodies together may have {self.max_bodies_bytes} bytes and one alone {self.max_body_bytes}, so the largest "
+                "would never be let in: raise --max-bodies-bytes or lower --max-body-bytes",
+                param="maxBodiesBytes",
+            )

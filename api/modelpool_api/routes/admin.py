@@ -85,7 +85,7 @@ _LINKS = {
     summary="Issue a key",
     status_code=201,
     response_model=KeyView,
-    responses={201: {"description": "The key.", "links": _LINKS}, **responses(400, 401, 403, 413, 422, 503)},
+    responses={201: {"description": "The key.", "links": _LINKS}, **responses(400, 401, 403, 408, 413, 422, 503)},
     openapi_extra=_TOKEN,
 )
 async def create(body: NewKeyBody, context: Process) -> Response:
@@ -114,7 +114,7 @@ async def listed(context: Process) -> Response:
     "/v1/admin/keys/{id}/rotate",
     summary="Give a key a new secret",
     response_model=KeyView,
-    responses=responses(400, 401, 403, 404, 413, 422, 503),
+    responses=responses(400, 401, 403, 404, 408, 413, 422, 503),
     openapi_extra=_TOKEN,
 )
 async def rotate(id: KeyId, context: Process, body: RotateBody | None = None) -> Response:

@@ -153,7 +153,7 @@ router.add_api_route(
             "links": JOB_LINKS,
             "headers": _LOCATION,
         },
-        **responses(400, 401, 404, 413, 422, 429, 503),
+        **responses(400, 401, 404, 408, 413, 422, 429, 503),
     },
     openapi_extra=_BODY,
 )

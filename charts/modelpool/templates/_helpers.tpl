@@ -171,6 +171,9 @@ return {{ .status }} '{{ dict "type" $type "title" .title "status" .status "deta
 {{- fail "store: kind volume needs store.volume.existingClaim, a claim that several nodes may write (ReadWriteMany)" -}}
 {{- end -}}
 {{- end -}}
+{{- if lt (int64 .Values.api.maxBodiesBytes) (int64 .Values.api.maxBodyBytes) -}}
+{{- fail "api: maxBodiesBytes is less than maxBodyBytes, so the largest bodies would never be let in; raise one or lower the other" -}}
+{{- end -}}
 {{- if .Values.edge.enabled -}}
 {{- if not .Values.edge.podNetworks -}}
 {{- fail "edge: set edge.podNetworks to the networks of pods' addresses, such as [10.244.0.0/16], so that the API believes what the edge says of its clients; `kubectl get nodes -o jsonpath='{.items[*].spec.podCIDRs}'` lists them in many clusters" -}}

@@ -47,6 +47,15 @@ def test_every_error_is_described_as_a_problem(document: dict[str, Any]) -> None
     assert "Problem" in document["components"]["schemas"]
 
 
+def test_what_may_be_wrong_with_any_head_or_body_is_described(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        assert "431" in operation["responses"], name
+        reads = "requestBody" in operation
+        assert {status for status in ("408", "413") if status in operation["responses"]} == (
+            {"408", "413"} if reads else set()
+        ), name
+
+
 def test_operation_ids_are_unique(document: dict[str, Any]) -> None:
     ids = [operation["operationId"] for _, operation in operations(document)]
     assert len(ids) == len(set(ids))
