@@ -33,6 +33,11 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def holder(kind: Kind, id: str) -> str:
+    """The id of the subject that holds a key."""
+    return f"{kind}:{id}"
+
+
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
     """An issued key as Redis keeps it. Times in Unix milliseconds."""
@@ -50,7 +55,7 @@ class KeyRecord:
     @property
     def subject(self) -> str:
         """The id of the subject that holds it."""
-        return f"{self.kind}:{self.id}"
+        return holder(self.kind, self.id)
 
     def opens_with(self, secret: str, now_ms: int) -> bool:
         """Whether ``secret`` is this key's. Takes as long for a near miss as for nonsense."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelpool.errors import Forbidden, InvalidInput, ModelpoolError
-from modelpool_api.accounts.keys import KeyRecord
+from modelpool_api.accounts.keys import KeyRecord, holder
 from modelpool_api.accounts.store import KeyNotFound, new_id, record_key
 from modelpool_api.challenges import WHY_NOT, Verdict
 from modelpool_api.context import Context
@@ -70,9 +70,11 @@ async def open_account(context: Context, subject: Subject, solution: str | None 
     )
     theirs = taken_over(signals, reserved.day, context.policy.anonymous)
     try:
+        carried = await context.ledger.carry(
+            reserved.charge, reserved.day, account_counter(holder("account", id)), theirs
+        )
+        # Last: as long as there is no key, whatever was taken comes back by itself.
         record, key = await context.keys.create("account", "", rules.plan, id=id)
-        # Last: for units that are used up there is a key.
-        carried = await context.ledger.carry(reserved.day, account_counter(record.subject), theirs)
     except BaseException:
         await _give_up(context, id, reserved.charge)
         raise

@@ -228,12 +228,17 @@ class Ledger:
             if read < scripts.CHUNK:
                 return refunded
 
-    async def carry(self, today: DayKey, counter: str, ceilings: tuple[Ceiling, ...]) -> int:
+    async def carry(self, charge: str, today: DayKey, counter: str, ceilings: tuple[Ceiling, ...]) -> int:
         """Let an account's counter begin with the most that was used under ``ceilings`` today; returns how much that is.
 
-        What is left under those with a limit goes over to the account: they are used up.
+        What is left under those with a limit goes over to the account: they are used up, until ``charge`` is returned.
+
+        :raises QueueUnavailable: Redis is away, or was for so long that the charge has been returned.
         """
-        return int(await self._run("carry", today.day, counter, *_flat(ceilings)))
+        carried = int(await self._run("carry", today.day, charge, counter, *_flat(ceilings)))
+        if carried < 0:
+            raise QueueUnavailable("That took too long. Try again in a moment.", retry_after=2)
+        return carried
 
 
 def _reserved(charge: Charge, today: DayKey, found: Allowance, answer: list[Any], offer: str) -> Reserved:

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from modelpool.errors import QueueUnavailable
 from modelpool.queue.connection import connect
+from modelpool_api import background
 from modelpool_api.accounts import store
 from modelpool_api.accounts.keys import parse_key
 from support.queues import Clock
@@ -127,19 +128,50 @@ class TestAccounts:
         clock.pass_seconds(86_400)
         assert await visitor.remaining() == 10
 
+    @pytest.mark.parametrize("is_done", [True, False], ids=["its reply is lost", "it is not done"])
     @pytest.mark.parametrize("step", ["create", "carry"])
     async def test_one_that_fails_on_its_way_takes_nothing_and_can_be_made_again(
-        self, door: Door, monkeypatch: pytest.MonkeyPatch, step: str
+        self, door: Door, monkeypatch: pytest.MonkeyPatch, step: str, is_done: bool
     ) -> None:
         visitor = await browser(door)
         await visitor.admitted(2)
+        failing = door.context.keys if step == "create" else door.context.ledger
+        usual = getattr(failing, step)
 
         async def away(*args: Any, **kwargs: Any) -> None:
+            if is_done:
+                await usual(*args, **kwargs)
             raise QueueUnavailable("Redis is away")
 
-        monkeypatch.setattr(door.context.keys if step == "create" else door.context.ledger, step, away)
+        monkeypatch.setattr(failing, step, away)
         assert (await visitor.call("POST", "/v1/accounts")).status_code == 503
         monkeypatch.undo()
+        assert await visitor.remaining() == 4
+        again = await visitor.call("POST", "/v1/accounts")
+        assert (again.status_code, again.json()["remaining"]) == (201, 8)
+
+    async def test_one_whose_reply_is_lost_for_good_takes_nothing_after_a_minute(
+        self, door: Door, monkeypatch: pytest.MonkeyPatch, clock: Clock
+    ) -> None:
+        visitor = await browser(door)
+        await visitor.admitted(2)
+        carry = door.context.ledger.carry
+
+        async def done_but_not_heard(*args: Any) -> None:
+            await carry(*args)
+            await away()
+
+        async def away(*_: Any) -> None:
+            raise QueueUnavailable("Redis is away")
+
+        monkeypatch.setattr(door.context.ledger, "carry", done_but_not_heard)
+        monkeypatch.setattr(door.context.ledger, "release", away)
+        monkeypatch.setattr(door.context.keys, "revoke", away)
+        assert (await visitor.call("POST", "/v1/accounts")).status_code == 503
+        monkeypatch.undo()
+        assert await visitor.remaining() == 0
+        clock.pass_seconds(61)
+        await background.give_back(door.context)
         assert await visitor.remaining() == 4
         again = await visitor.call("POST", "/v1/accounts")
         assert (again.status_code, again.json()["remaining"]) == (201, 8)

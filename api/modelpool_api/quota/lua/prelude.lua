@@ -1,6 +1,7 @@
 -- Shared by the ledger's scripts. KEYS[1] is the prefix, ARGV[1] the time in ms (empty: Redis's own clock).
 --   use:<day>:<counter>   units used on that UTC day
---   charge:<id>           hash: price, state, counters (spaces between), witness, repeat, body (its fingerprint), shared
+--   charge:<id>           hash: price, state, counters (spaces between), witness, repeat, body (its fingerprint), shared, and
+--                         moved: counters and the units put into each beside the price
 --   pending               zset: charges whose job has not been seen yet, by the time of the reservation
 --   repeat:<key>          the charge of an Idempotency-Key
 --   rate:<counter>        when the next request would be on time (generic cell rate algorithm)
@@ -46,12 +47,14 @@ end
 -- Give a charge's units back into the day that they were taken from; once.
 local function give_back(id, state)
   local charge = key('charge', id)
-  local found = call('HMGET', charge, 'state', 'price', 'counters', 'repeat')
+  local found = call('HMGET', charge, 'state', 'price', 'counters', 'repeat', 'moved')
   if not found[1] or found[1] == 'returned' or found[1] == 'refunded' then return 0 end
-  for counter in found[3]:gmatch('%S+') do
+  local function lower(counter, amount)
     local left = call('GET', counter)
-    if left then call('INCRBY', counter, -math.min(tonumber(left), tonumber(found[2]))) end
+    if left then call('INCRBY', counter, -math.min(tonumber(left), tonumber(amount))) end
   end
+  for counter in found[3]:gmatch('%S+') do lower(counter, found[2]) end
+  for counter, amount in (found[5] or ''):gmatch('(%S+) (%d+)') do lower(counter, amount) end
   call('HSET', charge, 'state', state)
   call('ZREM', key('pending'), id)
   if state == 'returned' and found[4] and call('GET', found[4]) == id then call('DEL', found[4]) end

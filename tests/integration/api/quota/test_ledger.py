@@ -348,16 +348,37 @@ class TestTakingOver:
         taken = await ledger.reserve(charge(2), under(("visitor", 5), ("device", 5)))
         await ledger.reserve(charge(1), under(("device", 5), ("guest", 5)))
         theirs = under(("visitor", 5), ("device", 5), ("guest", None))(taken.day).ceilings
-        assert await ledger.carry(taken.day, "account", theirs) == 3
+        new = await ledger.reserve(charge(), under(("new", 1)))
+        assert await ledger.carry(new.charge, taken.day, "account", theirs) == 3
         assert await left(ledger, ("account", 10)) == 7
         assert await left(ledger, ("visitor", 5)) == await left(ledger, ("device", 5)) == 0
         assert await left(ledger, ("guest", 5)) == 4
 
     async def test_a_reply_that_was_lost_changes_nothing(self, ledger: Ledger) -> None:
         taken = await ledger.reserve(charge(2), VISITOR)
-        answers = [await ledger.carry(taken.day, "account", VISITOR(taken.day).ceilings) for _ in range(2)]
+        new = await ledger.reserve(charge(), under(("new", 1)))
+        theirs = VISITOR(taken.day).ceilings
+        answers = [await ledger.carry(new.charge, taken.day, "account", theirs) for _ in range(2)]
         assert answers == [2, 2]
         assert await left(ledger, ("account", 10)) == 8
+
+    async def test_it_goes_back_when_no_account_comes_of_it(self, ledger: Ledger, clock: Clock) -> None:
+        taken = await ledger.reserve(charge(2), VISITOR)
+        theirs = VISITOR(taken.day).ceilings
+        for number in range(2):
+            new = await ledger.reserve(charge(), under(("new", 1)))
+            assert await ledger.carry(new.charge, taken.day, f"account-{number}", theirs) == 2
+            assert await left(ledger, ("visitor", 5)) == 0
+            if number:
+                assert await ledger.release(new.charge)
+            else:
+                clock.pass_seconds(61)
+                assert await ledger.lapse() == 2
+                await ledger.reserve(charge(2), VISITOR)
+            assert await left(ledger, ("visitor", 5)) == 3
+            assert await left(ledger, (f"account-{number}", 10)) == 10
+            with pytest.raises(QueueUnavailable):
+                await ledger.carry(new.charge, taken.day, f"account-{number}", theirs)
 
 
 async def test_a_subjects_repeats_are_counted_only_when_they_are_admitted(ledger: Ledger) -> None:
@@ -471,9 +492,9 @@ async def test_every_key_expires(ledger: Ledger, client: Redis) -> None:
     taken = await ledger.reserve(charge(2, repeat="key"), VISITOR, ring=lambda today: "words")
     await ledger.reserve(charge(), under(("visitor", 5), burst=Burst(), counter="n:here"))
     await ledger.reserve(charge(), VISITOR, watched=(*watched(None), *watched(None, who="b", member="x")))
+    await ledger.carry(taken.charge, taken.day, "fresh", VISITOR(taken.day).ceilings)
     await client.xadd(STREAM, {"charge": taken.charge, "price": "2", "day": "20000"})
     await ledger.refund(STREAM)
-    await ledger.carry(taken.day, "fresh", VISITOR(taken.day).ceilings)
     await ledger.shed(new_id(), 1, under(("visitor", 9), burst=Burst(), counter="n:here"))
     keys = [key async for key in client.scan_iter(f"{PREFIX}:*")]
     kinds = {key.removeprefix(f"{PREFIX}:").partition(":")[0] for key in keys}
