@@ -1,4 +1,7 @@
-"""Who may make a round now: many pools in one process take turns, as many rounds at once would only delay one another."""
+"""Who may make a round now: many pools in one process take turns, as many rounds at once would only delay one another.
+
+A miss does not queue behind other pools' looks at what is well: urgent rounds have turns of their own.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ LONGEST_WAIT_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiter:
-    turn: asyncio.Future[None]
+    turn: asyncio.Future[bool]
+    """Gives whether it is an urgent one's."""
     is_urgent: Callable[[], bool]
 
 
@@ -21,50 +25,62 @@ def _never() -> bool:
 
 
 class Turns:
-    """``at_once`` at a time: who is urgent first, then first come, first served."""
+    """``at_once`` at a time, and as many urgent ones beside them; first come, first served.
+
+    While an urgent round is under way no other one begins.
+    """
 
     def __init__(self, at_once: int = 1, longest_wait: float = LONGEST_WAIT_SECONDS) -> None:
-        self._free = at_once
+        self._at_once = at_once
         self._longest_wait = longest_wait
         self._waiting: list[_Waiter] = []
+        self._under_way = {True: 0, False: 0}
+        """Rounds, by whether they are urgent."""
 
     @asynccontextmanager
     async def take(self, is_urgent: Callable[[], bool] = _never) -> AsyncIterator[None]:
         """Wait for a turn, but not for long: when Redis is away all rounds take their time, and all want to say so.
 
-        ``is_urgent`` is asked whenever a turn is given: who waits already may become urgent.
+        ``is_urgent`` is asked whenever turns are given: who waits already may become urgent.
         """
-        if not await self._got(is_urgent):
-            yield
-            return
+        turn = await self._turn(is_urgent)
         try:
             yield
         finally:
-            self._pass_on()
+            if turn is not None:
+                self._give_back(turn)
 
-    async def _got(self, is_urgent: Callable[[], bool]) -> bool:
-        if self._free:
-            self._free -= 1
-            return True
+    def look_again(self) -> None:
+        """Give what turns there are. Call it when somebody who waits may have become urgent."""
+        for urgent in (True, False):
+            for waiter in [waiter for waiter in self._waiting if waiter.is_urgent() is urgent]:
+                if not self._may_begin(urgent):
+                    break
+                self._waiting.remove(waiter)
+                self._under_way[urgent] += 1
+                waiter.turn.set_result(urgent)
+
+    def _may_begin(self, urgent: bool) -> bool:
+        return self._under_way[urgent] < self._at_once and (urgent or not self._under_way[True])
+
+    async def _turn(self, is_urgent: Callable[[], bool]) -> bool | None:
+        """Whether the turn is an urgent one's; None: without one."""
         waiter = _Waiter(asyncio.get_running_loop().create_future(), is_urgent)
         self._waiting.append(waiter)
+        self.look_again()
         try:
             await asyncio.wait((waiter.turn,), timeout=self._longest_wait)
         except asyncio.CancelledError:
             if waiter.turn.done():
-                self._pass_on()
+                self._give_back(waiter.turn.result())
             else:
                 self._waiting.remove(waiter)
             raise
         if waiter.turn.done():
-            return True
+            return waiter.turn.result()
         self._waiting.remove(waiter)
-        return False
+        return None
 
-    def _pass_on(self) -> None:
-        if not self._waiting:
-            self._free += 1
-            return
-        following = next((waiter for waiter in self._waiting if waiter.is_urgent()), self._waiting[0])
-        self._waiting.remove(following)
-        following.turn.set_result(None)
+    def _give_back(self, turn: bool) -> None:
+        self._under_way[turn] -= 1
+        self.look_again()

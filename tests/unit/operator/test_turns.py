@@ -3,6 +3,7 @@
 import asyncio
 
 from modelpool_operator.turns import Turns
+from support import wait_until
 
 
 async def test_no_more_than_the_given_number_work_at_once_and_the_first_come_goes_first() -> None:
@@ -83,3 +84,44 @@ async def test_who_gives_up_waiting_keeps_nobody_waiting() -> None:
             waiting[0].cancel()
         waiting[1].cancel()  # its turn has come already, and it does not know yet
     assert order == [2]
+
+
+async def test_who_is_urgent_does_not_wait_for_rounds_that_are_under_way() -> None:
+    turns, urgent, go_on, order = Turns(1, longest_wait=10), set[str](), asyncio.Event(), []
+
+    async def round_(name: str) -> None:
+        async with turns.take(lambda: name in urgent):
+            order.append(name)
+            await go_on.wait()
+
+    async with asyncio.TaskGroup() as group:
+        for name in ("slow", "usual", "miss"):
+            group.create_task(round_(name))
+        await wait_until(lambda: order == ["slow"])
+        urgent.add("miss")
+        turns.look_again()
+        await wait_until(lambda: order == ["slow", "miss"])
+        go_on.set()
+    assert order == ["slow", "miss", "usual"]
+
+
+async def test_while_something_urgent_is_under_way_nothing_else_begins() -> None:
+    turns, go_on, order = Turns(2, longest_wait=10), asyncio.Event(), []
+
+    async def urgent() -> None:
+        async with turns.take(lambda: True):
+            order.append("miss")
+            await go_on.wait()
+            order.append("answered")
+
+    async def usual() -> None:
+        async with turns.take():
+            order.append("usual")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(urgent())
+        await wait_until(lambda: order == ["miss"])
+        group.create_task(usual())
+        await asyncio.sleep(0)
+        go_on.set()
+    assert order == ["miss", "answered", "usual"]
