@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 15.0
 CONNECTIONS = 20
+PAGE = 50
+"""Objects of a list that come in one answer: reading more of them at once would keep everything else waiting."""
 Query = list[tuple[str, str]]
 _JSON, _MERGE, _APPLY = "application/json", "application/merge-patch+json", "application/apply-patch+yaml"
 
@@ -64,11 +66,18 @@ class ApiServer:
 
     async def list(self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None) -> Listing:
         """See the port."""
-        query = [("labelSelector", ",".join(f"{key}={value}" for key, value in (labels or {}).items()))]
-        found = await self._ask("GET", kind.path(namespace), query if labels else [])
-        # A list leaves out what its items have in common.
-        items = tuple({"apiVersion": kind.api_version, "kind": kind.name, **item} for item in found["items"] or ())
-        return Listing(items, int(found["metadata"]["resourceVersion"]))
+        query = [("limit", str(PAGE))]
+        if labels:
+            query.append(("labelSelector", ",".join(f"{key}={value}" for key, value in labels.items())))
+        items: list[Manifest] = []
+        following: Query = []
+        while True:
+            found = await self._ask("GET", kind.path(namespace), query + following)
+            # A list leaves out what its items have in common.
+            items += ({"apiVersion": kind.api_version, "kind": kind.name, **item} for item in found["items"] or ())
+            if not (token := found["metadata"].get("continue")):
+                return Listing(tuple(items), int(found["metadata"]["resourceVersion"]))
+            following = [("continue", token)]
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
         """See the port."""
