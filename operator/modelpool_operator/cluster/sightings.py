@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from modelpool.resources.pool import PoolRef
 from modelpool_operator.cluster.port import MODEL_POOL, POD, Cluster, Kind, Manifest
@@ -20,17 +21,17 @@ class Sightings:
         """Everything has been listed once."""
         self._notify = notify
         self._pools: dict[PoolRef, Manifest] = {}
+        self._staying: dict[PoolRef, Manifest] = {}
+        """Of these, those that are not being deleted."""
         self._pods: dict[PoolRef, dict[str, Manifest]] = {}
+        self._pool_of: dict[_Place, PoolRef] = {}
+        """Of each pod."""
         self._gone: dict[tuple[str, _Place], int] = {}
         """Resource versions of deletions that no listing has confirmed yet."""
 
     def pools(self) -> Mapping[PoolRef, Manifest]:
-        """Every pool that is not being deleted."""
-        return {ref: pool for ref, pool in self._pools.items() if not pool["metadata"].get("deletionTimestamp")}
-
-    def pool(self, ref: PoolRef) -> Manifest | None:
-        """One pool, unless it is being deleted."""
-        return self.pools().get(ref)
+        """Every pool that is not being deleted, as it is seen from now on."""
+        return MappingProxyType(self._staying)
 
     def pods(self, ref: PoolRef) -> Sequence[Manifest]:
         """The worker pods of a pool, in order of their names."""
@@ -75,13 +76,18 @@ class Sightings:
             ref, old = PoolRef(*place), self._pools.get(PoolRef(*place))
             if old is None or _version(old) <= _version(item):
                 self._pools[ref] = item
+                if item["metadata"].get("deletionTimestamp"):
+                    self._staying.pop(ref, None)
+                else:
+                    self._staying[ref] = item
                 if old is None or _substance(old) != _substance(item):
                     self._notify(ref)
             return
-        ref = _pool_of(item)
-        for other, pods in self._pods.items():
-            if other != ref and other.namespace == place[0] and pods.pop(place[1], None) is not None:
-                self._notify(other)
+        ref, before = _owner_of(item), self._pool_of.get(place)
+        if before not in (None, ref):
+            del self._pods[before][place[1]]
+            self._notify(before)
+        self._pool_of[place] = ref
         pods = self._pods.setdefault(ref, {})
         old = pods.get(place[1])
         if old is None or _version(old) < _version(item):
@@ -94,17 +100,18 @@ class Sightings:
             ref = PoolRef(*place)
             if ref in self._pools and _version(self._pools[ref]) <= version:
                 del self._pools[ref]
+                self._staying.pop(ref, None)
                 self._notify(ref)
             return
-        for ref, pods in self._pods.items():
-            if ref.namespace == place[0] and place[1] in pods and _version(pods[place[1]]) <= version:
-                del pods[place[1]]
-                self._notify(ref)
+        owner = self._pool_of.get(place)
+        if owner is not None and _version(self._pods[owner][place[1]]) <= version:
+            del self._pods[owner][place[1]], self._pool_of[place]
+            self._notify(owner)
 
     def _places(self, kind: Kind) -> list[_Place]:
         if kind == MODEL_POOL:
             return [(ref.namespace, ref.name) for ref in self._pools]
-        return [(ref.namespace, name) for ref, pods in self._pods.items() for name in pods]
+        return list(self._pool_of)
 
 
 def _place(item: Manifest) -> _Place:
@@ -122,7 +129,7 @@ def _substance(pool: Manifest) -> tuple[object, ...]:
     return metadata["uid"], metadata.get("generation"), bool(metadata.get("deletionTimestamp")), epoch
 
 
-def _pool_of(pod: Manifest) -> PoolRef:
+def _owner_of(pod: Manifest) -> PoolRef:
     """By its owner, which nobody edits by accident, or else by its label."""
     metadata = pod["metadata"]
     owners = [owner["name"] for owner in metadata.get("ownerReferences") or () if owner.get("kind") == MODEL_POOL.name]

@@ -88,7 +88,7 @@ def test_a_pool_that_is_being_deleted_is_gone_for_us() -> None:
     going = pool()
     going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     noticed.sightings.saw("MODIFIED", MODEL_POOL, going)
-    assert noticed.sightings.pool(STUDIO) is None
+    assert STUDIO not in noticed.sightings.pools()
 
 
 async def test_a_listing_finds_what_came_and_what_went_unseen() -> None:
