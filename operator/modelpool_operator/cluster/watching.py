@@ -7,8 +7,8 @@ cluster's kinds and namespaces are not scanned, which would ask for rights that 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import kopf
 from kubernetes.aio.client.configuration import Configuration
@@ -87,9 +87,23 @@ def _settings() -> kopf.OperatorSettings:
     # An object's events are bundled by kopf to spare its handlers; ours only take notes.
     settings.queueing.idle_timeout = 1.0
     settings.networking.error_backoffs = BACKOFFS
+    settings.persistence.diffbase_storage = _NothingToCompare()
     # The reconcilers end with the process; kopf need not wait to kill it.
     settings.process.ultimate_exiting_timeout = None
     return settings
+
+
+class _NothingToCompare(kopf.DiffBaseStorage):
+    """What has changed in an object is of no interest: kopf need not copy each one that it sees to find out."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Iterable[kopf.FieldSpec] | None = None) -> kopf.BodyEssence:
+        return cast("kopf.BodyEssence", {})
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        return None
 
 
 def _connection(found: Configuration) -> kopf.ConnectionInfo:
