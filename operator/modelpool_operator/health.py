@@ -17,7 +17,7 @@ async def serve_health(
 ) -> asyncio.Server:
     """Listen on ``host:port``. A probe, by its path, gives the sentence to answer with 503, or None."""
 
-    def answer(path: str) -> tuple[str, str, bytes]:
+    async def answer(path: str) -> tuple[str, str, bytes]:
         if path in probes:
             sentence = probes[path]()
             return (
@@ -26,7 +26,8 @@ async def serve_health(
                 else ("503 Service Unavailable", _TEXT, sentence.encode())
             )
         if path == "/metrics":
-            return "200 OK", CONTENT_TYPE_LATEST, generate_latest(registry)
+            # Of hundreds of pools that takes its time; the rounds need not wait for it.
+            return "200 OK", CONTENT_TYPE_LATEST, await asyncio.to_thread(generate_latest, registry)
         return "404 Not Found", _TEXT, b"there is /healthz, /readyz and /metrics\n"
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -35,7 +36,7 @@ async def serve_health(
                 words = (await reader.readuntil(b"\r\n")).decode("latin-1").split()
                 while (await reader.readuntil(b"\r\n")).strip():
                     pass  # the headers say nothing that we need
-                status, kind, body = answer(words[1].partition("?")[0] if len(words) > 1 else "")
+                status, kind, body = await answer(words[1].partition("?")[0] if len(words) > 1 else "")
                 head = (
                     f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
                 )
