@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from modelpool.resources.status import ModelPoolStatus
 
 _NUMBERS = re.compile(r"\d+([.,]\d+)?")
+_FIGURES: Any = {
+    "queued": True,
+    "cost": True,
+    "updated_at": True,
+    "gpus": {"__all__": {"since"}},
+    "models": {"__all__": {"queued", "per_minute", "forecast_per_minute", "load_seconds", "weights"}},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,34 +37,15 @@ def due_in(pace: Pace, old: ModelPoolStatus | None, new: ModelPoolStatus) -> int
     age = new.updated_at - old.updated_at
     if old.model_copy(update={"updated_at": new.updated_at}) == new:
         return None if pace.sign_of_life_ms is None or age < pace.sign_of_life_ms else 0
+    if age >= pace.figures_ms:
+        return 0
     return max(0, (pace.figures_ms if _state(old) == _state(new) else pace.state_ms) - age)
 
 
-def _state(status: ModelPoolStatus) -> ModelPoolStatus:
+def _state(status: ModelPoolStatus) -> dict[str, Any]:
     """Without figures, also those within sentences."""
-    return status.model_copy(
-        update={
-            "queued": 0,
-            "cost": None,
-            "updated_at": 0,
-            "conditions": tuple(c.model_copy(update={"message": _plain(c.message)}) for c in status.conditions),
-            "gpus": tuple(gpu.model_copy(update={"reason": _plain(gpu.reason), "since": 0}) for gpu in status.gpus),
-            "models": tuple(
-                model.model_copy(
-                    update={
-                        "queued": 0,
-                        "per_minute": 0.0,
-                        "forecast_per_minute": 0.0,
-                        "load_seconds": None,
-                        "weights": "",
-                        "last_failure": _plain(model.last_failure or ""),
-                    }
-                )
-                for model in status.models
-            ),
-        }
-    )
-
-
-def _plain(sentence: str) -> str:
-    return _NUMBERS.sub("0", sentence)
+    state = status.model_dump(exclude=_FIGURES)
+    for owner, sentence in (("conditions", "message"), ("gpus", "reason"), ("models", "last_failure")):
+        for one in state[owner]:
+            one[sentence] = _NUMBERS.sub("0", one[sentence] or "")
+    return state

@@ -70,25 +70,26 @@ class ResourceTeller:
             self._news.clear()
             try:
                 wait = await self._write()
-                if away:
-                    log.info("the API server takes the status again")
-                away = False
             except (ApiNotFound, ApiConflict):
-                wait = AWAY_SECONDS  # the pool has gone, or is another by now: whoever keeps us will notice
+                await asyncio.sleep(AWAY_SECONDS)  # it has gone, or is another by now: whoever keeps us will notice
+                continue
             except Unavailable as error:
                 if not away:
                     log.warning("the status waits", extra={"reason": error.message})
-                away, wait = True, AWAY_SECONDS
+                away = True
+                await asyncio.sleep(AWAY_SECONDS)
+                continue
             except ModelpoolError as error:
                 log.error("the status is refused", extra={"reason": error.message})
-                wait = REFUSED_SECONDS
-            if wait is not None:
-                await asyncio.sleep(wait)
-            else:
-                await self._news.wait()
+                await asyncio.sleep(REFUSED_SECONDS)
+                continue
+            if away:
+                log.info("the API server takes the status again")
+            away = False
+            await self._rest(wait)
 
     async def _write(self) -> float | None:
-        """Returns in how many seconds there is something to write again; None: when there is news."""
+        """Returns in how many seconds there is something to write again, unless news come first; None: not without news."""
         while self._events:
             try:
                 await self._cluster.create(EVENT, self._events[0])
@@ -98,10 +99,8 @@ class ResourceTeller:
         if self._latest is None:
             return None
         wait = due_in(PACE, self._written, self._latest)
-        if wait is None:
-            return None
-        if wait > 0:
-            return min(wait, PACE.state_ms) / 1000
+        if wait != 0:
+            return None if wait is None else wait / 1000
         status = self._latest
         await self._cluster.patch(
             MODEL_POOL,
@@ -112,6 +111,13 @@ class ResourceTeller:
         )
         self._written = status
         return None
+
+    async def _rest(self, seconds: float | None) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            return
 
     def _is_news(self, degraded: Condition) -> bool:
         old = self._degraded
