@@ -118,6 +118,8 @@ class Reconciler:
         async with aclosing(bells) as rings:
             async for about in rings:
                 self._rhythm.ring(about)
+                if self._rhythm.is_urgent():
+                    self._parts.turns.look_again()
 
     async def _rounds(self) -> None:
         away = False
@@ -199,18 +201,18 @@ class Reconciler:
     async def _observe(self) -> Observation:
         board, slots = self._parts.board, self._slots()
         now = self._parts.now()
-        interval = self._parts.source.pool.spec.rebalance.interval_seconds * 1000
-        if self._demand_at is None or now - self._demand_at >= interval:
-            await self._read_demand(now)
-        heartbeats, assignments, depths = await asyncio.gather(
-            board.heartbeats(slots), board.assignments(slots), self._parts.queue.depths()
+        heartbeats, assignments, depths, _ = await asyncio.gather(
+            board.heartbeats(slots), board.assignments(slots), self._parts.queue.depths(), self._read_demand(now)
         )
         return Observation(now, heartbeats, assignments, depths, self._demand, self._parts.workers.observed)
 
     async def _read_demand(self, now: int) -> None:
-        """The last figures stay in force while the source is away."""
+        """Once in each interval. The last figures stay in force while the source is away."""
+        rebalance = self._parts.source.pool.spec.rebalance
+        if self._demand_at is not None and now - self._demand_at < rebalance.interval_seconds * 1000:
+            return
         try:
-            self._demand = await self._parts.demand.read(now, self._parts.source.pool.spec.rebalance.window_seconds)
+            self._demand = await self._parts.demand.read(now, rebalance.window_seconds)
             self._demand_trouble = None
         except Unavailable as error:
             self._demand_trouble = error.message
