@@ -1,15 +1,19 @@
 """Python's search for garbage that refers to itself, kept short.
 
 An operator of many pools holds a million objects that stay: manifests, documents, tasks. Python looks through all of them
-now and then, and nothing else goes on meanwhile: half a second with a hundred pools. What has stayed for a while is
-therefore left out, and looked through only once in an hour.
+now and then, and nothing else goes on meanwhile, for half a second with two hundred pools. What has stayed for some
+seconds is therefore left out, and looked through only once in an hour.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gc
 
-SETTLINGS_UNTIL_ALL = 60
+SETTLE_SECONDS = 5.0
+SETTLINGS_UNTIL_ALL = 720
+RARELY = 1_000
+"""Searches of younger objects before Python looks through the oldest by itself, which settling does sooner."""
 
 
 class LongLived:
@@ -29,3 +33,13 @@ class LongLived:
             gc.unfreeze()
         gc.collect()
         gc.freeze()
+
+
+async def keep_searches_short() -> None:
+    """For ever, in a process of its own."""
+    youngest, younger, _ = gc.get_threshold()
+    gc.set_threshold(youngest, younger, RARELY)
+    long_lived = LongLived()
+    while True:
+        long_lived.settle()
+        await asyncio.sleep(SETTLE_SECONDS)

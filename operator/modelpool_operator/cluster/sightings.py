@@ -74,7 +74,7 @@ class Sightings:
     def _store(self, kind: Kind, place: _Place, item: Manifest) -> None:
         if kind == MODEL_POOL:
             ref, old = PoolRef(*place), self._pools.get(PoolRef(*place))
-            if old is None or _version(old) <= _version(item):
+            if old is None or _version(old) < _version(item):
                 self._pools[ref] = item
                 if item["metadata"].get("deletionTimestamp"):
                     self._staying.pop(ref, None)

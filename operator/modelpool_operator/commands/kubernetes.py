@@ -20,7 +20,7 @@ from modelpool_operator.cluster.sightings import Sightings
 from modelpool_operator.cluster.watching import keep_watching, start_watching
 from modelpool_operator.commands.process import cancel_on_signals, connect_when_there, unix_milliseconds
 from modelpool_operator.demand.prometheus import Prometheus
-from modelpool_operator.garbage import LongLived
+from modelpool_operator.garbage import keep_searches_short
 from modelpool_operator.health import serve_health
 from modelpool_operator.keeper import Keeper
 
@@ -73,6 +73,7 @@ async def _serve(options: argparse.Namespace) -> None:
             tasks = await start_watching(pools.sightings, configuration, namespaces)
             cancel_on_signals()
             async with asyncio.TaskGroup() as group:
+                group.create_task(keep_searches_short())
                 if prometheus is not None:
                     group.create_task(prometheus.run())
                     await prometheus.first_answer()
@@ -101,9 +102,7 @@ async def _list_until_there(sightings: Sightings, cluster: Cluster, namespaces: 
 
 
 async def _list_for_ever(sightings: Sightings, cluster: Cluster, namespaces: list[str]) -> None:
-    long_lived = LongLived()
     while True:
-        long_lived.settle()
         await asyncio.sleep(LIST_SECONDS)
         try:
             await sightings.refresh(cluster, namespaces)

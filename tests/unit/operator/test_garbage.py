@@ -1,12 +1,15 @@
 """What stays is left out of the search for garbage, but not for ever."""
 
+import asyncio
 import gc
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
-from modelpool_operator.garbage import LongLived
+from modelpool_operator.garbage import RARELY, LongLived, keep_searches_short
+from support import wait_until
 
 
 class Cycle:
@@ -17,8 +20,10 @@ class Cycle:
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left_out_in_the_end() -> Iterator[None]:
+def as_before() -> Iterator[None]:
+    thresholds = gc.get_threshold()
     yield
+    gc.set_threshold(*thresholds)
     gc.unfreeze()
 
 
@@ -46,3 +51,14 @@ def test_what_was_left_out_and_went_later_is_found_at_every_so_many_th_time() ->
     assert gone() is not None
     long_lived.settle()
     assert gone() is None
+
+
+async def test_while_it_runs_python_does_not_look_through_everything_by_itself() -> None:
+    kept = Cycle()
+    task = asyncio.create_task(keep_searches_short())
+    await wait_until(gc.get_freeze_count)
+    assert kept not in gc.get_objects()
+    assert gc.get_threshold()[2] == RARELY
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
