@@ -36,7 +36,7 @@ from bench.planner import large, milliseconds
 from modelpool.queue.connection import connect
 from modelpool.resources.pool import PoolRef
 from modelpool_operator.cluster.api_server import ApiServer, access
-from modelpool_operator.cluster.port import MODEL_POOL
+from modelpool_operator.cluster.port import MODEL_POOL, ApiUnavailable
 from support import RedisProcess, debian_redis, wait_until
 from support.ports import unused_port
 
@@ -99,7 +99,8 @@ class Measurement:
         with tqdm(total=self.pods, desc="pods ready", unit=" pods") as bar:
 
             async def all_ready() -> bool:
-                bar.update(await nodes.look() - bar.n)
+                with contextlib.suppress(ApiUnavailable):
+                    bar.update(await nodes.look() - bar.n)
                 return bar.n == self.pods
 
             await wait_until(all_ready, timeout=600, interval=1)
@@ -107,7 +108,10 @@ class Measurement:
         return time.monotonic() - began
 
     async def _all_told_ready(self) -> bool:
-        listing = await self.cluster.list(MODEL_POOL, NAMESPACE)
+        try:
+            listing = await self.cluster.list(MODEL_POOL, NAMESPACE)
+        except ApiUnavailable:  # a busy API server asks for patience
+            return False
         return all((pool.get("status") or {}).get("readySlots") == sum(SLOTS.values()) for pool in listing.items)
 
     async def writes_per_minute(self, seconds: float, traffic: bool) -> float:
