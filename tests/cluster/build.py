@@ -107,7 +107,8 @@ MODULES = (
         tags="no_btrfs no_devmapper no_zfs",
         stamps=("github.com/containerd/containerd/v2/version.Version={version}",),
     ),
-    Module("coredns", "github.com/coredns/coredns", {"coredns": "github.com/coredns/coredns"}),
+    # A main of ours, which links the plugins of our Corefile alone.
+    Module("coredns", "github.com/coredns/coredns", {"coredns": "."}),
     Module(
         "helm",
         "helm.sh/helm/v4",

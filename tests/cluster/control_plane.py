@@ -150,18 +150,21 @@ class ControlPlane:
         ]
 
     def _start_dns(self) -> None:
-        corefile = self.machine.folder / "Corefile"
-        corefile.write_text(
-            f""".:53 {{
-  bind {self.address}
-  errors
-  kubernetes cluster.local {{
-    kubeconfig {self._kubeconfig(DNS)}
-  }}
-}}
-"""
-        )
-        self.machine.start(DNS, [self._programs[DNS], "-conf", corefile])
+        path = self.machine.folder / "Corefile"
+        path.write_text(corefile(self.address, self._kubeconfig(DNS)))
+        self.machine.start(DNS, [self._programs[DNS], "-conf", path])
 
     def _kubeconfig(self, user: str) -> Path:
         return self._layout.certificates / f"{user}.kubeconfig"
+
+
+def corefile(address: str, kubeconfig: Path) -> str:
+    """What CoreDNS does: it answers at ``address`` for the cluster's own names, and for no others."""
+    return f""".:53 {{
+  bind {address}
+  errors
+  kubernetes cluster.local {{
+    kubeconfig {kubeconfig}
+  }}
+}}
+"""

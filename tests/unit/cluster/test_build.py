@@ -1,5 +1,6 @@
 """What the test cluster's programs are built from decides where they are kept."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from cluster import build
 from cluster.build import MODULES, SOURCES, Module, build_programs, find_programs
+from cluster.control_plane import corefile
 from cluster.errors import ClusterError
 from cluster.progress import silent
 
@@ -46,6 +48,22 @@ def test_programs_report_the_pinned_version() -> None:
     assert f"gitVersion={kubernetes.version()} " in f"{kubernetes.flags()[-1]} "
     assert f"gitMajor={major} " in kubernetes.flags()[-1]
     assert f"gitMinor={minor}" in kubernetes.flags()[-1]
+
+
+def test_dns_links_the_plugins_that_the_clusters_corefile_names(tmp_path: Path) -> None:
+    main = (SOURCES / "coredns" / "main.go").read_text()
+    linked = re.findall(r'_ "github.com/coredns/coredns/plugin/(\w+)"', main)
+    assert linked == re.findall(r"^  (\w+)", corefile("10.0.0.2", tmp_path), re.MULTILINE)
+
+
+def test_what_dns_and_prometheus_have_in_common_is_of_one_version_and_so_compiled_once() -> None:
+    dns, prometheus = (
+        dict(re.findall(r"^(?:require)?\s*(\S+) (v\S+)", (SOURCES / name / "go.mod").read_text(), re.MULTILINE))
+        for name in ("coredns", "prometheus")
+    )
+    common = dns.keys() & prometheus.keys()
+    assert "k8s.io/client-go" in common
+    assert {name: dns[name] for name in common} == {name: prometheus[name] for name in common}
 
 
 def test_an_empty_cache_has_no_programs_and_without_go_says_what_to_do(
