@@ -50,6 +50,10 @@ def test_kubectl_shows_the_pool_waits_for_it_and_says_what_happened_and_why(rota
     assert (wide["READY SLOTS"], wide["DEGRADED"]) == (str(len(SLOTS)), "False")
     assert POOL in kubectl("get", "modelpool", here), "the category lists it, too"
 
+    written = json.loads(kubectl("get", "mpl", POOL, here, "--output=json"))["metadata"]
+    assert "finalizers" not in written, "an operator that is gone must not keep a pool from going"
+    assert not [name for name in written.get("annotations", {}) if "kopf" in name]
+
     told = kubectl("describe", "mpl", POOL, here)
     events = told[told.index("Events:") :]
     assert "DemandMiss" in events
