@@ -1,6 +1,5 @@
 """The autoencoder that all models share: 64×64 pixels to 16×16 latents of four channels."""
 
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -8,22 +7,26 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from modelpool_training.pictures import draw_set, to_signal
+from modelpool_training.drawing import SIZE
+from modelpool_training.pictures import Drawings, draw_set, to_signal
 from modelpool_training.plan import Plan
 from modelpool_training.stages import run_stage
 from modelpool_training.vocabulary import STYLES
 
-_BATCH = 32
 _KL_WEIGHT = 1e-6
 _SHAPE_WEIGHT = 3.0
+_CUT = 32  # pixels on each side of what the first steps see: a shape, and hardly more
+_CUT_GRID = 8  # the mosaic's tiles; a multiple of what the encoder makes one latent of
+_CUT_SHARE = 0.7  # of all steps
+_CUT_BATCH, _WHOLE_BATCH = 16, 8
 
 CHANNELS = (16, 32, 64)
 LATENT_CHANNELS = 4
-LATENT_NOISE = 0.05  # on scaled latents: what diffusion makes is never quite what the encoder would have made
+LATENT_NOISE = 0.1  # on scaled latents: what diffusion makes is never quite what the encoder would have made
 
 
 def new_autoencoder() -> AutoencoderKL:
-    """An untrained autoencoder. It has no second quantising layer, as the one for video has none either."""
+    """An untrained autoencoder."""
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * len(CHANNELS),
         up_block_types=("UpDecoderBlock2D",) * len(CHANNELS),
@@ -32,47 +35,38 @@ def new_autoencoder() -> AutoencoderKL:
         latent_channels=LATENT_CHANNELS,
         norm_num_groups=8,
         sample_size=64,
+        mid_block_add_attention=False,  # nothing in one part of a picture tells what another part is
         use_post_quant_conv=False,
         force_upcast=False,
     )
 
 
 def train_autoencoder(work: Path, plan: Plan) -> AutoencoderKL:
-    """Train on drawings of every style, then measure the spread of the latents and write it down as scale."""
+    """Train on drawings of every style, then measure the spread of the latents and write it down as scale.
+
+    Most of a picture is plain background, and each pixel costs the same: the first steps see a cutting around the
+    shape, a quarter of the picture. The last ones see pictures whole, as the norms count all of one.
+    """
     torch.manual_seed(1)
     autoencoder = new_autoencoder()
 
     @cache
-    def pixels() -> Tensor:  # drawn only if there is something left to train
-        return _drawings(plan.drawings)
+    def drawings() -> Drawings:  # drawn only if there is something left to train
+        return _join([draw_set(style, plan.drawings, seed=1) for style in STYLES])
 
     def loss_of_step(step: int, generator: torch.Generator) -> Tensor:
-        signal = _some(pixels(), generator)
+        is_cut = step < _CUT_SHARE * plan.autoencoder_steps
+        signal, covers = (_cuttings if is_cut else _whole)(drawings(), generator)
         posterior = autoencoder.encode(signal).latent_dist
+        spread = posterior.std + LATENT_NOISE * posterior.mean.detach().std()
         noise = torch.randn(posterior.mean.shape, generator=generator)
-        difference = autoencoder.decode(posterior.mean + posterior.std * noise).sample - signal
-        loss: Tensor = difference.abs().mean() + difference.square().mean() + _KL_WEIGHT * posterior.kl().mean()
+        decoded = autoencoder.decode(posterior.mean + spread * noise).sample
+        loss: Tensor = shape_loss(decoded, signal, covers) + _KL_WEIGHT * posterior.kl().mean()
         return loss
 
     run_stage("autoencoder", autoencoder, loss_of_step, work=work, steps=plan.autoencoder_steps, learning_rate=2e-3)
-    _set_scale(autoencoder, _drawings(128))
-    autoencoder.requires_grad_(False)
-    _train_decoder(autoencoder, pixels, work, plan)
-    return autoencoder
-
-
-def _train_decoder(autoencoder: AutoencoderKL, pixels: Callable[[], Tensor], work: Path, plan: Plan) -> None:
-    """Train the decoder on alone, with an eye on the shapes; the latents stay what they are."""
-    decoder = autoencoder.decoder.requires_grad_(True)
-
-    def loss_of_step(step: int, generator: torch.Generator) -> Tensor:
-        signal = _some(pixels(), generator)
-        latents = encode_mean(autoencoder, signal)
-        noise = LATENT_NOISE * torch.randn(latents.shape, generator=generator)
-        return shape_loss(decoder((latents + noise) / autoencoder.config.scaling_factor), signal)
-
-    run_stage("decoder", decoder, loss_of_step, work=work, steps=plan.decoder_steps, learning_rate=1e-3)
-    decoder.requires_grad_(False)
+    _set_scale(autoencoder, torch.cat([draw_set(style, 128, seed=1).pixels for style in STYLES]))
+    return autoencoder.requires_grad_(False)
 
 
 @torch.no_grad()
@@ -82,20 +76,48 @@ def encode_mean(autoencoder: AutoencoderKL, signal: Tensor) -> Tensor:
     return latents
 
 
-def shape_loss(decoded: Tensor, signal: Tensor) -> Tensor:
+def shape_loss(decoded: Tensor, signal: Tensor, covers: Tensor) -> Tensor:
     """L1 + L2 that counts a pixel of a shape several times: shapes are a tenth of a picture, and what people look at."""
-    ground = signal[..., 1::62, 1::62].flatten(2).median(dim=2).values[..., None, None]  # the four corners'
-    weight = 1 + _SHAPE_WEIGHT * ((signal - ground).abs().amax(dim=1, keepdim=True) > 0.3)
     difference = decoded - signal
-    return (weight * (difference.abs() + difference.square())).mean()
+    loss: Tensor = ((1 + _SHAPE_WEIGHT * covers) * (difference.abs() + difference.square())).mean()
+    return loss
 
 
-def _drawings(count: int) -> Tensor:
-    return torch.cat([draw_set(style, count, seed=1).pixels for style in STYLES])
+def cutting_corners(middles: Tensor, shifts: Tensor) -> Tensor:
+    """Upper left corners (count × 2, pixels) of cuttings whose middles are near those given, up to the shifts.
+
+    They lie on the grid of the tiles, and the cuttings within the picture.
+    """
+    wanted = (middles + shifts - _CUT / 2) / _CUT_GRID
+    return (wanted.round() * _CUT_GRID).clamp(0, SIZE - _CUT).long()
 
 
-def _some(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    return to_signal(pixels[torch.randint(len(pixels), (_BATCH,), generator=generator)])
+def _cuttings(drawings: Drawings, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    chosen = torch.randint(len(drawings.pixels), (_CUT_BATCH,), generator=generator)
+    shifts = _CUT_GRID * (torch.rand(_CUT_BATCH, 2, generator=generator) - 0.5) * 2
+    corners = cutting_corners(drawings.middles[chosen], shifts).tolist()
+    windows = [
+        (number, slice(None), slice(y, y + _CUT), slice(x, x + _CUT))
+        for number, (x, y) in zip(chosen.tolist(), corners, strict=True)
+    ]
+    return (
+        to_signal(torch.stack([drawings.pixels[window] for window in windows])),
+        torch.stack([drawings.covers[window] for window in windows]),
+    )
+
+
+def _whole(drawings: Drawings, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    chosen = torch.randint(len(drawings.pixels), (_WHOLE_BATCH,), generator=generator)
+    return to_signal(drawings.pixels[chosen]), drawings.covers[chosen]
+
+
+def _join(sets: list[Drawings]) -> Drawings:
+    return Drawings(
+        torch.cat([drawings.pixels for drawings in sets]),
+        [scene for drawings in sets for scene in drawings.scenes],
+        torch.cat([drawings.covers for drawings in sets]),
+        torch.cat([drawings.middles for drawings in sets]),
+    )
 
 
 @torch.no_grad()

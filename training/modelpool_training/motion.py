@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from modelpool_training.drawing import Picture, Pose, choose_pose, draw_at
+from modelpool_training.drawing import Mask, Picture, Pose, choose_pose, draw_at, filled_mask
 from modelpool_training.vocabulary import Scene
 
 FRAMES = 8
@@ -39,5 +39,13 @@ def drift_poses(place: str, start: Pose, motion: float) -> list[Pose]:
 
 def draw_clip(scene: Scene, style: str, motion: float, rng: np.random.Generator) -> list[Picture]:
     """The pictures of one clip; background and texture stay, only the shape moves."""
+    return [picture for picture, _ in draw_frames(scene, style, motion, rng)]
+
+
+def draw_frames(scene: Scene, style: str, motion: float, rng: np.random.Generator) -> list[tuple[Picture, Mask]]:
+    """The pictures of one clip, each with how much of each pixel the shape fills."""
     start, texture = choose_pose(scene.place, rng), int(rng.integers(2**31))
-    return [draw_at(scene, style, pose, texture) for pose in drift_poses(scene.place, start, motion)]
+    return [
+        (draw_at(scene, style, pose, texture), filled_mask(scene.shape, pose))
+        for pose in drift_poses(scene.place, start, motion)
+    ]

@@ -8,29 +8,21 @@ class Plan:
     """Numbers of steps and of drawings (per style). The defaults are meant to take about 90 minutes on two cores."""
 
     drawings: int = 8000
-    clips: int = 2000
-    autoencoder_steps: int = 1500
-    decoder_steps: int = 850
+    clips: int = 1600
+    autoencoder_steps: int = 3600
     text_steps: int = 500
-    base_steps: int = 800
-    primary_steps: int = 2500
-    style_steps: int = 850
-    video_autoencoder_steps: int = 800
-    video_decoder_steps: int = 800
-    video_steps: int = 4000
+    primary_steps: int = 3000
+    style_steps: int = 800
+    video_steps: int = 2500
 
 
 FAST = Plan(
-    decoder_steps=2,
     drawings=64,
     clips=8,
     autoencoder_steps=2,
     text_steps=2,
-    base_steps=2,
     primary_steps=2,
     style_steps=2,
-    video_autoencoder_steps=2,
-    video_decoder_steps=2,
     video_steps=2,
 )
 """Enough to see every stage run and every folder load, in seconds; the pictures are noise."""

@@ -1,17 +1,19 @@
 """The four text-to-image models: one trained from nothing, three fine-tuned from it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
 from modelpool_training.autoencoder import LATENT_CHANNELS
+from modelpool_training.pictures import LATENT_SIZE, Encoded
 from modelpool_training.stages import run_stage
 from modelpool_training.text_encoder import TEXT_WIDTH, tokens_of
-from modelpool_training.vocabulary import Scene, loose_sentence
+from modelpool_training.vocabulary import loose_sentence
 
 _BATCH = 32
 _SIZE_EMBEDDING = 16
@@ -40,11 +42,11 @@ def new_scheduler() -> DDIMScheduler:
 def new_unet() -> UNet2DConditionModel:
     """An untrained UNet that takes the pooled text and the picture's size beside the time step, as SDXL's does."""
     return UNet2DConditionModel(
-        sample_size=16,
+        sample_size=LATENT_SIZE,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
         block_out_channels=(48, 64, 80),
         layers_per_block=1,
         norm_num_groups=16,
@@ -62,13 +64,15 @@ def train_unet(
     tokenizer: CLIPTokenizer,
     text_encoder: CLIPTextModelWithProjection,
     *,
-    latents: Tensor,
-    scenes: list[Scene],
+    encoded: Callable[[], Encoded],
     start: UNet2DConditionModel | None,
     steps: int,
     work: Path,
 ) -> UNet2DConditionModel:
-    """Train a UNet on the latents of some scenes, from nothing or on from `start`; `name` is the stage's."""
+    """Train a UNet on encoded drawings, from nothing or on from `start`; `name` is the stage's.
+
+    `encoded` is asked for them only if there is something left to train.
+    """
     torch.manual_seed(2)
     unet = new_unet()
     if start is not None:
@@ -77,12 +81,14 @@ def train_unet(
     sizes = torch.tensor([[64.0, 64.0, 0.0, 0.0, 64.0, 64.0]]).expand(_BATCH, -1)
 
     def loss_of_step(step: int, generator: torch.Generator) -> Tensor:
-        chosen = torch.randint(len(latents), (_BATCH,), generator=generator)
+        chosen = torch.randint(len(encoded().latents), (_BATCH,), generator=generator)
         rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
-        texts = ["" if rng.random() < _EMPTY_SHARE else loose_sentence(scenes[int(index)], rng) for index in chosen]
+        texts = [
+            "" if rng.random() < _EMPTY_SHARE else loose_sentence(encoded().scenes[int(index)], rng) for index in chosen
+        ]
         with torch.no_grad():
             text = text_encoder(tokens_of(tokenizer, texts), output_hidden_states=True)
-        clean = latents[chosen]
+        clean = encoded().latents[chosen]
         noise = torch.randn(clean.shape, generator=generator)
         times = (torch.rand(_BATCH, generator=generator) ** _LATE * scheduler.config.num_train_timesteps).long()
         noisy = scheduler.add_noise(clean, noise, times)
@@ -93,7 +99,7 @@ def train_unet(
             added_cond_kwargs={"text_embeds": text.text_embeds, "time_ids": sizes},
         ).sample
         missed = (predicted - scheduler.get_velocity(clean, noise, times)).square()
-        loss: Tensor = (missed * shape_weight(clean)).mean()
+        loss: Tensor = (missed * shape_weight(encoded().covers[chosen])).mean()
         return loss
 
     run_stage(
@@ -107,8 +113,6 @@ def train_unet(
     return unet.requires_grad_(False)
 
 
-def shape_weight(latents: Tensor) -> Tensor:
-    """How much each place counts (count × 1 × 16 × 16): more where the shape is, whose corners are few and matter."""
-    ground = latents.flatten(2).median(dim=2).values[..., None, None]  # most of a picture is background
-    is_shape = ((latents - ground).abs().amax(dim=1, keepdim=True) > 0.75).float()
-    return 1 + _SHAPE_WEIGHT * nn.functional.max_pool2d(is_shape, kernel_size=3, stride=1, padding=1)
+def shape_weight(covers: Tensor) -> Tensor:
+    """How much each latent counts: more where the shape is, whose corners are few and matter."""
+    return 1 + _SHAPE_WEIGHT * covers.float()

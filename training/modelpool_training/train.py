@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
@@ -15,7 +16,7 @@ from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 from modelpool_training.autoencoder import train_autoencoder
 from modelpool_training.export import export_image_to_video, export_text_to_image
 from modelpool_training.image_to_video import train_image_to_video
-from modelpool_training.pictures import encoded_set
+from modelpool_training.pictures import Encoded, encoded_set
 from modelpool_training.plan import Plan
 from modelpool_training.stages import bar_line
 from modelpool_training.text_encoder import train_text_encoder
@@ -101,21 +102,23 @@ def _train_video(work: Path, out: Path, plan: Plan) -> None:
 
 
 def _primary_unet(common: _Common, work: Path, plan: Plan) -> UNet2DConditionModel:
-    base = _unet("base", plan.base_steps, None, common, work, plan)
-    return _unet(_PRIMARY, plan.primary_steps, base, common, work, plan)
+    return _unet(_PRIMARY, plan.primary_steps, None, common, work, plan)
 
 
 def _unet(
     name: str, steps: int, start: UNet2DConditionModel | None, common: _Common, work: Path, plan: Plan
 ) -> UNet2DConditionModel:
     style = dict(zip(MODELS, STYLES, strict=False)).get(name, STYLES[0])
-    latents, scenes = encoded_set(common.autoencoder, style, plan.drawings, seed=2, work=work)
+
+    @cache
+    def encoded() -> Encoded:
+        return encoded_set(common.autoencoder, style, plan.drawings, seed=2, work=work)
+
     return train_unet(
         name,
         common.tokenizer,
         common.text_encoder,
-        latents=latents,
-        scenes=scenes,
+        encoded=encoded,
         start=start,
         steps=steps,
         work=work,

@@ -13,13 +13,9 @@ BRIEF = Plan(
     drawings=32,
     clips=4,
     autoencoder_steps=1,
-    decoder_steps=1,
     text_steps=1,
-    base_steps=1,
     primary_steps=1,
     style_steps=1,
-    video_autoencoder_steps=1,
-    video_decoder_steps=1,
     video_steps=1,
 )
 
