@@ -8,7 +8,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from modelpool_training.drawing import SIZE
-from modelpool_training.pictures import Drawings, draw_set, to_signal
+from modelpool_training.pictures import Drawings, draw_set, encode, to_signal
 from modelpool_training.plan import Plan
 from modelpool_training.stages import run_stage
 from modelpool_training.vocabulary import STYLES
@@ -35,6 +35,7 @@ def new_autoencoder() -> AutoencoderKL:
         latent_channels=LATENT_CHANNELS,
         norm_num_groups=8,
         sample_size=64,
+        scaling_factor=1.0,  # what the latents' spread is in the end
         mid_block_add_attention=False,  # nothing in one part of a picture tells what another part is
         use_post_quant_conv=False,
         force_upcast=False,
@@ -42,7 +43,7 @@ def new_autoencoder() -> AutoencoderKL:
 
 
 def train_autoencoder(work: Path, plan: Plan) -> AutoencoderKL:
-    """Train on drawings of every style, then measure the spread of the latents and write it down as scale.
+    """Train on drawings of every style, then bring the latents to a spread of one.
 
     Most of a picture is plain background, and each pixel costs the same: the first steps see a cutting around the
     shape, a quarter of the picture. The last ones see pictures whole, as the norms count all of one.
@@ -65,15 +66,22 @@ def train_autoencoder(work: Path, plan: Plan) -> AutoencoderKL:
         return loss
 
     run_stage("autoencoder", autoencoder, loss_of_step, work=work, steps=plan.autoencoder_steps, learning_rate=2e-3)
-    _set_scale(autoencoder, torch.cat([draw_set(style, 128, seed=1).pixels for style in STYLES]))
+    set_spread(autoencoder, torch.cat([draw_set(style, 128, seed=1).pixels for style in STYLES]))
     return autoencoder.requires_grad_(False)
 
 
 @torch.no_grad()
-def encode_mean(autoencoder: AutoencoderKL, signal: Tensor) -> Tensor:
-    """Latents of pictures (count × 3 × 64 × 64, -1 to 1), scaled to a spread of about one."""
-    latents: Tensor = autoencoder.encode(signal).latent_dist.mode() * autoencoder.config.scaling_factor
-    return latents
+def set_spread(autoencoder: AutoencoderKL, pixels: Tensor) -> None:
+    """Scale the layer that makes latents, and back the one that takes them, so that those of `pixels` spread by one.
+
+    A scaling factor would do for pictures. The video pipeline hands the picture's latents to its UNet without it.
+    """
+    spread = encode(autoencoder, pixels).std()
+    made = autoencoder.quant_conv
+    made.weight[:LATENT_CHANNELS] /= spread
+    made.bias[:LATENT_CHANNELS] /= spread
+    made.bias[LATENT_CHANNELS:] -= 2 * spread.log()  # logarithms of the variance
+    autoencoder.decoder.conv_in.weight *= spread
 
 
 def shape_loss(decoded: Tensor, signal: Tensor, covers: Tensor) -> Tensor:
@@ -118,9 +126,3 @@ def _join(sets: list[Drawings]) -> Drawings:
         torch.cat([drawings.covers for drawings in sets]),
         torch.cat([drawings.middles for drawings in sets]),
     )
-
-
-@torch.no_grad()
-def _set_scale(autoencoder: AutoencoderKL, pixels: Tensor) -> None:
-    parts = [autoencoder.encode(to_signal(part)).latent_dist.mean for part in torch.split(pixels, 128)]
-    autoencoder.register_to_config(scaling_factor=round(1 / float(torch.cat(parts).std()), 4))

@@ -16,10 +16,10 @@ from diffusers import (
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from modelpool_training.autoencoder import LATENT_CHANNELS, encode_mean
+from modelpool_training.autoencoder import LATENT_CHANNELS
 from modelpool_training.drawing import SIZE
 from modelpool_training.motion import FRAMES, FRAMES_PER_SECOND, draw_frames
-from modelpool_training.pictures import LATENT_SIZE, cover, cover_of_latents, to_signal
+from modelpool_training.pictures import LATENT_SIZE, cover, cover_of_latents, encode, encode_signal, to_signal
 from modelpool_training.plan import Plan
 from modelpool_training.stages import run_stage
 from modelpool_training.text_to_image import shape_weight
@@ -138,16 +138,14 @@ def train_image_to_video(autoencoder: AutoencoderKL, work: Path, plan: Plan) -> 
 
     @cache
     def latents() -> Tensor:
-        return torch.stack([encode_mean(autoencoder, to_signal(clip)) for clip in clips().pixels])
+        return torch.stack([encode(autoencoder, clip) for clip in clips().pixels])
 
     def loss_of_step(step: int, generator: torch.Generator) -> Tensor:
         chosen = torch.randint(plan.clips, (_BATCH,), generator=generator)
         clean, picture = latents()[chosen], to_signal(clips().pixels[chosen, 0])
         strength = _MOST_NOISE_ON_PICTURE * torch.rand(_BATCH, generator=generator)
         noisy_picture = picture + strength.view(-1, 1, 1, 1) * torch.randn(picture.shape, generator=generator)
-        condition = (
-            encode_mean(autoencoder, noisy_picture) / autoencoder.config.scaling_factor
-        )  # as the pipeline has it
+        condition = encode_signal(autoencoder, noisy_picture)
         large = nn.functional.interpolate(picture, size=(VISION_SIZE, VISION_SIZE), mode="bicubic")
         kept = (torch.rand(_BATCH, generator=generator) >= _EMPTY_SHARE).float()
         numbers = torch.stack(

@@ -67,9 +67,14 @@ def cover_of_latents(covers: Tensor) -> Tensor:
 
 @torch.no_grad()
 def encode(autoencoder: AutoencoderKL, pixels: Tensor) -> Tensor:
-    """Latents (count × 4 × 16 × 16) as the diffusion models see them: scaled to a spread of about one."""
-    parts = [autoencoder.encode(to_signal(part)).latent_dist.mode() for part in torch.split(pixels, 128)]
-    latents: Tensor = torch.cat(parts) * autoencoder.config.scaling_factor
+    """Latents (count × 4 × 16 × 16) of pictures (count × 3 × 64 × 64, 0 to 255)."""
+    return torch.cat([encode_signal(autoencoder, to_signal(part)) for part in torch.split(pixels, 128)])
+
+
+@torch.no_grad()
+def encode_signal(autoencoder: AutoencoderKL, signal: Tensor) -> Tensor:
+    """Latents of pictures of -1 to 1."""
+    latents: Tensor = autoencoder.encode(signal).latent_dist.mode()
     return latents
 
 
