@@ -170,7 +170,7 @@ def api_server(folder: Path, *pools: Any) -> Iterator[Path]:
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # the library's name
-            known = self.path == "/apis/modelpool.dev/v1alpha1/modelpools"
+            known = self.path.partition("?")[0] == "/apis/modelpool.dev/v1alpha1/modelpools"
             body = json.dumps({"metadata": {"resourceVersion": "1"}, "items": pools} if known else {}).encode()
             self.send_response(200 if known else 404)
             self.send_header("Content-Length", str(len(body)))
