@@ -15,6 +15,7 @@ from modelpool.slots import SlotPhase
 from support import RedisProcess, bundled_redis, wait_until
 from support.operator_stage import POOL_FILE, Stage
 
+SMALLER_POOL_FILE = POOL_FILE.replace("    policy: Always\n    slots: 2", "    policy: Always\n    slots: 1")
 ROTATING = ["outline", "neon", "mosaic", "woodcut"]
 FILLED = {
     "studio-primary-0": ("flat",),
@@ -181,9 +182,8 @@ async def test_a_broken_edit_changes_nothing_and_a_good_one_comes_into_force(sta
         await wait_until(stage.is_condition("Degraded", "True", "InvalidSpec"))
         assert "spec.tiers[0].slots: must be a whole number" in (await stage.condition("Degraded"))[2]
         assert len(stage.runtime.desired.slots if stage.runtime.desired else ()) == 5
-        smaller = POOL_FILE.replace("    policy: Always\n    slots: 2", "    policy: Always\n    slots: 1")
-        assert smaller != POOL_FILE
-        stage.file.write_text(smaller)
+        assert SMALLER_POOL_FILE != POOL_FILE
+        stage.file.write_text(SMALLER_POOL_FILE)
         await wait_until(lambda: stage.runtime.desired is not None and len(stage.runtime.desired.slots) == 4)
         await wait_until(stage.is_condition("Degraded", "False", "AsExpected"))
         assert await stage.board.assignment("studio-primary-1") is None
@@ -195,7 +195,7 @@ async def test_a_change_counts_as_acted_on_only_when_the_workers_too_have_been_l
         await until_filled(stage)
         stage.runtime.away = True
         await wait_until(stage.is_condition("Degraded", "True", "RuntimeUnavailable"))
-        stage.file.write_text(POOL_FILE.replace("    policy: Always\n    slots: 2", "    policy: Always\n    slots: 1"))
+        stage.file.write_text(SMALLER_POOL_FILE)
         await wait_until(lambda: acted_on(stage, 1, slots=4))
         stage.runtime.away = False
         await wait_until(lambda: acted_on(stage, 2, slots=4))
