@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from cluster.kubectl import Object, holds
 from support.front_door import KEY, PER_COOKIE, PER_KEY, front_door_secret
 from support.rota import Rota
 
@@ -17,17 +16,10 @@ ASKED = 50
 ACCEPTED, REFUSED = 202, 429
 
 
-def replicas(rota: Rota) -> list[Object]:
-    """The API's pods that are ready, without those that are on their way out."""
-    path = f"/api/v1/namespaces/{rota.service.namespace}/pods"
-    found = rota.kube.items(path, labelSelector="app.kubernetes.io/component=api")
-    return [pod for pod in found if holds(pod, "Ready") and "deletionTimestamp" not in pod["metadata"]]
-
-
 @pytest.mark.once  # it uses up what its key may ask for in a day
 @pytest.mark.budget(30)
 def test_two_replicas_share_one_quota_exactly(rota: Rota, cluster: object) -> None:
-    urls = [f"http://{pod['status']['podIP']}:8080" for pod in replicas(rota)]
+    urls = [f"http://{pod['status']['podIP']}:8080" for pod in rota.replicas()]
     assert len(urls) == REPLICAS
     body = {"model": "base", "prompt": "a small boat", "seed": "random"}
     with httpx.Client(headers={"Authorization": f"Bearer {KEY}"}, timeout=60, trust_env=False) as http:
@@ -48,7 +40,7 @@ def test_a_rolling_restart_that_brings_a_new_secret_drops_nobody_and_logs_nobody
     rota: Rota, record_property: Record
 ) -> None:
     kubectl, here = rota.service.kubectl, f"--namespace={rota.service.namespace}"
-    before = {pod["metadata"]["uid"] for pod in replicas(rota)}
+    before = {pod["metadata"]["uid"] for pod in rota.replicas()}
     with (
         httpx.Client(base_url=rota.url, timeout=30, trust_env=False) as visitor,
         rota.traffic("base", pause=0.1) as visitors,
@@ -63,7 +55,7 @@ def test_a_rolling_restart_that_brings_a_new_secret_drops_nobody_and_logs_nobody
         kubectl.apply(front_door_secret("a-newer-text-that-signs-cookies,"), namespace=rota.service.namespace)
         kubectl("rollout", "restart", "deployment/modelpool-api", here)
         kubectl("rollout", "status", "deployment/modelpool-api", here, "--timeout=120s", seconds=130)
-        rota.until("the old replicas are gone", lambda: not before & {p["metadata"]["uid"] for p in replicas(rota)})
+        rota.until("the old replicas are gone", lambda: not before & {p["metadata"]["uid"] for p in rota.replicas()})
         record_property("two replicas replaced, s", round(time.monotonic() - started, 1))
         visitors.flows()
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 
 from cluster.kubectl import Kubectl, Object
-from modelpool_cli.api import Api
 from support.installation import CLAIM, RELEASE, Installation
 from support.rota import Rota, rota_pool, simulated_model
 
@@ -46,7 +45,7 @@ def test_a_pool_deleted_while_there_is_no_operator_is_gone_at_once_and_forgotten
         rota.made("base")
     finally:
         kubectl("scale", "deployment/modelpool-operator", here, "--replicas=1")
-    rota.until("the API offers its model no more", lambda: "short-lived" not in offered(rota))
+    rota.until("no replica of the API offers its model", lambda: not any(rota.offers("short-lived")))
     rota.until_served()
     assert rota.lives() == before
 
@@ -55,12 +54,6 @@ def left_of(kubectl: Kubectl, rota: Rota, pool: str) -> list[str]:
     """What carries the pool's label."""
     selector = (f"--namespace={rota.service.namespace}", f"--selector=modelpool.dev/pool={pool}")
     return kubectl("get", "pods,secrets,resourceclaimtemplates", *selector, "--output=name").split()
-
-
-def offered(rota: Rota) -> set[str]:
-    """What users can ask for."""
-    with Api(rota.url) as api:
-        return {model["id"] for model in api.models()}
 
 
 @pytest.mark.budget(150)

@@ -8,7 +8,6 @@ import pytest
 from kubernetes import client
 
 from cluster.kubectl import Object
-from modelpool_cli.api import Api
 from modelpool_local.exits import CommandFailed
 from support.installation import CLAIM, Installation
 from support.kube_api import KubeApi
@@ -52,24 +51,18 @@ def test_a_model_that_is_added_serves_and_one_that_is_removed_is_refused(rota: R
     more = rota_pool()
     tier(more, "secondary")["models"].append(simulated_model("blue"))
     rota.apply(more)
-    rota.until("the model is on offer", lambda: "blue" in offered(rota))
+    rota.until("every replica offers the model", lambda: all(rota.offers("blue")))
     rota.made("blue")
     rota.until("its slot says so", lambda: rota.slot(SECONDARY)["hot"] == ["blue"])
 
     rota.apply(rota_pool())
-    rota.until("the model is on offer no more", lambda: "blue" not in offered(rota))
+    rota.until("no replica offers the model", lambda: not any(rota.offers("blue")))
     with pytest.raises(CommandFailed, match="blue"):
         rota.submit("blue")
     rota.until("no slot holds it", lambda: "blue" not in rota.slot(SECONDARY)["hot"])
     rota.made("red")
     rota.until_served()
     assert rota.lives() == before, "no worker was restarted for it"
-
-
-def offered(rota: Rota) -> set[str]:
-    """What users can ask for."""
-    with Api(rota.url) as api:
-        return {model["id"] for model in api.models()}
 
 
 def gallery() -> Object:

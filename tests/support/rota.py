@@ -184,15 +184,27 @@ class Rota:
         found = self.kube.items(path, fieldSelector=f"regarding.name={self.name}")
         return sorted((e for e in found if e["metadata"]["uid"] not in known), key=lambda e: e["eventTime"] or "")
 
+    # --- the API --------------------------------------------------------------------------------------------------
+
+    def replicas(self) -> list[Object]:
+        """The API's pods that are ready, without those that are on their way out."""
+        found = self.kube.items(self._core("pods"), labelSelector="app.kubernetes.io/component=api")
+        return [pod for pod in found if holds(pod, "Ready") and "deletionTimestamp" not in pod["metadata"]]
+
+    def offers(self, model: str) -> list[bool]:
+        """By replica of the API, whether users can ask it for the model: each reads the catalog for itself."""
+        return [model in self._offered(f"http://{pod['status']['podIP']}:8080") for pod in self.replicas()]
+
+    def _offered(self, url: str) -> set[str]:
+        with Api(url) as api:
+            return {found["id"] for found in api.models()}
+
     # --- its pods -------------------------------------------------------------------------------------------------
 
     def pods(self) -> dict[str, SlotPod]:
         """The workers' pods by the name of their slot."""
-        path = f"/api/v1/namespaces/{self.service.namespace}/pods"
-        return {
-            pod["metadata"]["name"]: _slot_pod(pod)
-            for pod in self.kube.items(path, labelSelector=f"modelpool.dev/pool={self.name}")
-        }
+        found = self.kube.items(self._core("pods"), labelSelector=f"modelpool.dev/pool={self.name}")
+        return {pod["metadata"]["name"]: _slot_pod(pod) for pod in found}
 
     def lives(self) -> dict[str, tuple[str, int]]:
         """By slot: its pod and how often that was restarted. Equal to an earlier answer: no worker was disturbed."""
@@ -238,6 +250,9 @@ class Rota:
     def traffic(self, *models: str, pause: float = 0.4) -> Traffic:
         """Jobs for these models, one after the other; see Traffic."""
         return Traffic(self.url, models or ("base",), pause)
+
+    def _core(self, kind: str) -> str:
+        return f"/api/v1/namespaces/{self.service.namespace}/{kind}"
 
     @property
     def _pools(self) -> str:
