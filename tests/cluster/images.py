@@ -4,19 +4,16 @@ The base is made by debootstrap and stored under the name that Dockerfiles give 
 runs in tests. Layers are kept in a storage of the cache's own: nobody's other images are touched, and only what changed is built again.
 """
 
-import fcntl
-import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from cluster import dependencies
 from cluster.errors import ClusterError
-from cluster.layers import StoredImage, keep_layers
-from cluster.machine import feed, run
+from cluster.layers import StoredImage, find_layers
+from cluster.machine import run
 from cluster.progress import Report, silent
 
 BASE = "docker.io/library/debian:bookworm-slim"
@@ -116,47 +113,12 @@ class ImageStore:
         self.build(tag, DOCKERFILES / f"{name}.Dockerfile", DOCKERFILES)
         return tag
 
-    @property
-    def layers(self) -> Path:
-        """Where layers of images lie that were brought to nodes."""
-        return self.folder / "layers"
-
-    def export(self, tag: str) -> StoredImage:
-        """The image with its layers kept in `layers`; read from the store once per image id."""
-        digest = self.digest(tag)
-        if not digest:
+    def find(self, tag: str) -> StoredImage:
+        """The image with its layers. Raises ClusterError when it has not been built."""
+        if not self.digest(tag):
             raise ClusterError(f"{tag} has not been built")
-        path = self._description(digest)
-        with self._alone():
-            if not path.exists():
-                self.report(f"reading the layers of {tag}")
-                with feed(self._command("push", "--quiet", tag, f"docker-archive:/dev/stdout:{tag}")) as archive:
-                    image = keep_layers(archive, self.layers)
-                path.write_text(json.dumps(asdict(image)))
-                self._forget_old()
-        found = json.loads(path.read_text())
-        return StoredImage(found["name"], found["config"], tuple(found["layers"]))
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One process at a time: another one would take half a layer for one that nobody needs."""
-        with (self.folder / "layers.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
-    def _description(self, digest: str) -> Path:
-        return self.layers / f"{digest[:24]}.json"
-
-    def _forget_old(self) -> None:
-        """Layers weigh gigabytes: those of images that have been built anew go."""
-        ids = self._buildah("images", "--quiet", "--no-trunc").split()
-        current = {self._description(digest.removeprefix("sha256:")) for digest in ids}
-        for path in set(self.layers.glob("*.json")) - current:
-            path.unlink()
-        used = {layer for path in self.layers.glob("*.json") for layer in json.loads(path.read_text())["layers"]}
-        for path in self.layers.iterdir():
-            if path.suffix != ".json" and path.name not in used:
-                path.unlink()
+        config = self._buildah("inspect", "--type=image", "--format={{.Config}}", tag)
+        return find_layers(self._storage, tag, config)
 
     def digest(self, tag: str) -> str:
         """The image's id; "" when the store has no such image."""
@@ -168,13 +130,17 @@ class ImageStore:
 
     def size(self, tag: str) -> int:
         """Bytes of the image's layers, uncompressed."""
-        return sum((self.layers / layer).stat().st_size for layer in self.export(tag).layers)
+        return sum(layer.size for layer in self.find(tag).layers)
+
+    @property
+    def _storage(self) -> Path:
+        return self.folder / "storage"
 
     def _buildah(self, *arguments: str, seconds: float = 300) -> str:
         return run(*self._command(*arguments), seconds=seconds)
 
     def _command(self, *arguments: str) -> list[str]:
-        storage = (f"--root={self.folder / 'storage'}", f"--runroot={self.folder / 'run'}", "--storage-driver=overlay")
+        storage = (f"--root={self._storage}", f"--runroot={self.folder / 'run'}", "--storage-driver=overlay")
         return ["buildah", *storage, *arguments]
 
 

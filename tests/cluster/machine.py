@@ -45,19 +45,6 @@ def run(*command: str | Path, seconds: float = 120, stdin: str | None = None) ->
 
 
 @contextmanager
-def feed(command: Sequence[str | Path]) -> Iterator[IO[bytes]]:
-    """A program's standard output, as a stream; it must end well by the end of the block, else ClusterError is raised."""
-    with tempfile.TemporaryFile() as said, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said) as process:
-        if process.stdout is None:
-            raise AssertionError("a pipe was asked for")
-        try:
-            yield process.stdout
-        finally:
-            process.stdout.close()
-        _check(command, process, said)
-
-
-@contextmanager
 def drain(command: Sequence[str | Path]) -> Iterator[IO[bytes]]:
     """A program's standard input, as a stream; it must end well after the end of the block, else ClusterError is raised."""
     with (

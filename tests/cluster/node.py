@@ -1,8 +1,7 @@
 """A node: containerd, kubelet and kube-proxy on a machine of their own, and GPUs that do not exist."""
 
-import hashlib
 import json
-from collections.abc import Collection
+import re
 from pathlib import Path
 
 import yaml
@@ -11,7 +10,7 @@ from cluster import cgroups
 from cluster.build import Programs
 from cluster.errors import ClusterError
 from cluster.kubectl import Kubectl, holds
-from cluster.layers import StoredImage, write_archive
+from cluster.layers import StoredImage, place, write_description
 from cluster.layout import CONTROL_PLANE, NODES, Layout
 from cluster.machine import Machine
 from cluster.network import Addresses
@@ -110,27 +109,29 @@ class Node:
         """Run containerd's own client on the node, for the images and containers of Kubernetes."""
         return self.machine.run(*self._ctr, *arguments, seconds=seconds)
 
-    def bring(self, image: StoredImage, layers: Path) -> None:
-        """Import an image from its layers; those that the node has do not travel again. Nothing happens when it has all of it."""
-        record = self.machine.folder / "images" / f"{image.name.replace('/', '_')}.json"
-        before = json.loads(record.read_text()) if record.exists() else []
-        now = [hashlib.sha256(image.config.encode()).hexdigest(), *image.layers]
-        if before == now:
-            return
-        try:
-            self._import(image, layers, before)
-        except ClusterError:
-            if not before:
-                raise
-            self._import(image, layers, [])
-        record.parent.mkdir(exist_ok=True)
-        record.write_text(json.dumps(now))
+    def bring(self, image: StoredImage) -> None:
+        """Give the node an image whose layers lie on this disk. Nothing happens to what it has of it."""
+        chain = image.chain()
+        here = {line.split()[0] for line in self.ctr("snapshots", "list").splitlines()}
+        for layer, name, below in zip(image.layers, chain, [None, *chain], strict=False):
+            if name in here:
+                continue
+            unfinished = f"unfinished-{name}"
+            if unfinished in here:
+                self.ctr("snapshots", "remove", unfinished)
+            self.ctr("snapshots", "prepare", unfinished, *([below] if below else []))
+            place(layer, self._top(unfinished))
+            self.ctr("snapshots", "commit", name, unfinished)
+        with self.machine.drain(*self._ctr, "images", "import", "--local", "-") as stream:
+            write_description(stream, image)
 
-    def _import(self, image: StoredImage, layers: Path, without: Collection[str]) -> None:
-        # Unpacked is enough: packed and unpacked, a worker's image would take twice its gigabytes.
-        options = ("--local", "--discard-unpacked-layers", "-")
-        with self.machine.drain(*self._ctr, "images", "import", *options) as stream:
-            write_archive(stream, image, layers, without)
+    def _top(self, snapshot: str) -> Path:
+        """The folder that a snapshot's own files are in."""
+        mount = self.ctr("snapshots", "mounts", "/unused", snapshot)
+        found = re.search(r"upperdir=([^,\s]+)", mount) or re.search(r"-t bind (\S+)", mount)
+        if found is None:
+            raise ClusterError(f"the folder of snapshot {snapshot} is not in: {mount}")
+        return Path(found[1])
 
     @property
     def _ctr(self) -> list[str | Path]:

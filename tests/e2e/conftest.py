@@ -231,9 +231,9 @@ def service_images(
 
 
 def _on_nodes(cluster: Cluster, store: ImageStore, tag: str) -> str:
-    image = store.export(tag)
+    image = store.find(tag)
     for node in cluster.nodes.values():
-        node.bring(image, store.layers)
+        node.bring(image)
     return tag
 
 

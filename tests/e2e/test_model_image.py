@@ -22,7 +22,7 @@ def model_image(cluster: Cluster, image_store: ImageStore | None) -> str:
     """An image that holds one demonstration model, on the first node."""
     assert image_store is not None
     image_store.build(IMAGE, DOCKERFILES / "models.Dockerfile", MODELS)
-    cluster.nodes[NODES[0]].bring(image_store.export(IMAGE), image_store.layers)
+    cluster.nodes[NODES[0]].bring(image_store.find(IMAGE))
     return IMAGE
 
 
