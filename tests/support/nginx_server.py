@@ -54,15 +54,14 @@ class Nginx(ABC):
             folder.mkdir(exist_ok=True)
             if os.geteuid() == 0:
                 os.chown(folder, NOBODY, NOBODY)
-        config = self._folder / "nginx.conf"
-        config.write_text(self._placed())
+        self.configuration_file.write_text(self._placed())
         # A test run that is killed takes the server with it. The master ends its workers on SIGTERM, and only then.
         tied = ["setpriv", "--pdeathsig", "TERM"]
         if os.geteuid() == 0:
             tied += [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
         with (self._folder / "nginx.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*tied, str(self._program), "-c", str(config), "-e", "stderr"],
+                [*tied, str(self._program), "-c", str(self.configuration_file), "-e", "stderr"],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -75,11 +74,6 @@ class Nginx(ABC):
             self._process.terminate()
             self._process.wait(timeout=START_SECONDS)
             self._process = None
-
-    def quit(self) -> None:
-        """Ask the server to end when what runs has ended, as a pod is asked; returns at once."""
-        command = [str(self._program), "-c", str(self._folder / "nginx.conf"), "-e", "stderr", "-s", "quit"]
-        subprocess.run(command, check=True, capture_output=True)
 
     @property
     def ended(self) -> bool:
@@ -98,6 +92,11 @@ class Nginx(ABC):
     def __exit__(self, *_: object) -> None:
         self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def configuration_file(self) -> Path:
+        """What the server has read."""
+        return self._folder / "nginx.conf"
 
     @property
     def scratch(self) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import secrets
 import socket
 import time
@@ -483,6 +484,13 @@ async def test_an_edge_that_is_asked_to_end_lets_what_runs_end(api: Api, edge: N
         assert not edge.ended
         await api.worker.finish(await api.worker.claim())
         assert (await poll).json()["state"] == "succeeded"
+    await wait_until(lambda: edge.ended)
+
+
+async def test_an_edge_ends_when_the_api_s_name_has_gone_before_it(edge: NginxEdge) -> None:
+    file = edge.configuration_file
+    file.write_text(re.sub(r"server 127\.0\.0\.1:\d+;", "server gone.invalid:80;", file.read_text()))
+    edge.quit()
     await wait_until(lambda: edge.ended)
 
 
