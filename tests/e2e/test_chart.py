@@ -10,6 +10,7 @@ import pytest
 
 from cluster.helm import Helm
 from cluster.kubectl import Kubectl
+from support.rights import rights
 from support.waiting import block_until
 
 CHART = Path(__file__).parents[2] / "charts" / "modelpool"
@@ -71,27 +72,10 @@ def test_an_upgrade_keeps_passwords(release: Release) -> None:
     assert release.secrets() == before
 
 
-def rights(kubectl: Kubectl, account: str) -> dict[str, set[str]]:
-    """What a service account may do in the namespace ``default``, as the API server says it: verbs by resource."""
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectRulesReview",
-        "spec": {"namespace": "default"},
-    }
-    user = f"--as=system:serviceaccount:{NAMESPACE}:{account}"
-    answer = kubectl("create", "--output=json", "--validate=false", "--filename=-", user, stdin=json.dumps(review))
-    return {
-        f"{resource}.{group}": set(rule["verbs"])
-        for rule in json.loads(answer)["status"]["resourceRules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-    }
-
-
 @pytest.mark.budget(20)
 def test_the_operator_may_do_what_it_has_to_and_nothing_else(release: Release) -> None:
-    everybody = rights(release.kubectl, "default")
-    operator = rights(release.kubectl, "chart-operator")
+    everybody = rights(release.kubectl, f"{NAMESPACE}:default", "default")
+    operator = rights(release.kubectl, f"{NAMESPACE}:chart-operator", "default")
     may = {resource: verbs for resource, verbs in operator.items() if resource not in everybody}
     assert may == {
         "modelpools.modelpool.dev": {"list", "watch"},

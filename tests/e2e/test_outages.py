@@ -1,8 +1,7 @@
 """Prometheus, Redis or the API server away for a minute: what can be served is served, the conditions say it, all recovers alone."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -11,6 +10,7 @@ from cluster import Cluster
 from cluster.control_plane import API_SERVER
 from support.prometheus import NAMESPACE
 from support.rota import PRIMARY, Rota, rota_pool, tier
+from support.scaling import scaled_away
 
 Record = Callable[[str, object], None]
 AWAY_SECONDS = 60.0
@@ -21,24 +21,12 @@ def until_a_minute_is_over(rota: Rota, since: float) -> None:
     rota.until("a minute is over", lambda: time.monotonic() - since >= AWAY_SECONDS, AWAY_SECONDS + 1)
 
 
-@contextmanager
-def scaled_away(rota: Rota, what: str, namespace: str) -> Iterator[None]:
-    """Without the only pod of a Deployment or StatefulSet."""
-    scale = ("scale", what, f"--namespace={namespace}")
-    rota.service.kubectl(*scale, "--replicas=0")
-    try:
-        yield
-    finally:
-        rota.service.kubectl(*scale, "--replicas=1")
-        rota.service.kubectl("rollout", "status", what, f"--namespace={namespace}", "--timeout=120s", seconds=130)
-
-
 @pytest.mark.budget(120)
 def test_without_prometheus_the_counters_in_redis_stand_in(rota: Rota, record_property: Record) -> None:
     before = rota.lives()
     rota.until("demand comes from Prometheus", lambda: rota.says("DemandSourceAvailable", "Prometheus"))
     with rota.traffic("base", "red") as visitors:
-        with scaled_away(rota, "deployment/prometheus", NAMESPACE):
+        with scaled_away(rota.service.kubectl, "deployment/prometheus", NAMESPACE):
             started = time.monotonic()
             fallen = rota.until(
                 "the condition says who stands in, and why",
@@ -61,7 +49,7 @@ def test_without_redis_nothing_is_accepted_and_nothing_is_lost(rota: Rota, recor
     before = rota.lives()
     with rota.traffic("base", "red") as visitors:
         visitors.flows()
-        with scaled_away(rota, "statefulset/modelpool-redis", rota.service.namespace):
+        with scaled_away(rota.service.kubectl, "statefulset/modelpool-redis", rota.service.namespace):
             started = time.monotonic()
             rota.until("the pool says that Redis is away", lambda: rota.says("Ready", "Redis", status="False"))
             record_property("Redis away to said so, s", round(time.monotonic() - started, 1))
