@@ -102,6 +102,7 @@ class Kept:
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._hung = ""
+        self._killed = False
 
     @property
     def pid(self) -> int | None:
@@ -118,8 +119,9 @@ class Kept:
         self._task = asyncio.create_task(self._keep(), name=f"keep {self.name}")
 
     def kill(self) -> None:
-        """End the child at once, without grace."""
+        """End the child at once, without grace; one that is still being started, as soon as it is there."""
         self._stopping.set()
+        self._killed = True
         if self._child is not None:
             self._child.send(signal.SIGKILL)
 
@@ -161,7 +163,7 @@ class Kept:
             outcome = f"could not be started: {str(error) or type(error).__name__}"
         else:
             if self._stopping.is_set():
-                self._child.send(signal.SIGTERM)
+                self._child.send(signal.SIGKILL if self._killed else signal.SIGTERM)
             else:
                 self._become(SlotPhase.READY)
             outcome = describe_exit(await self._child.wait())

@@ -145,6 +145,28 @@ async def test_a_child_that_does_not_end_in_time_is_killed() -> None:
     assert nursery.children[0].signals == [signal.SIGTERM, signal.SIGKILL]
 
 
+async def test_a_kill_while_the_child_is_being_started_ends_it_as_soon_as_it_is_there() -> None:
+    nursery = Nursery(stubborn=True)
+    may_start, starting = asyncio.Event(), asyncio.Event()
+
+    async def start() -> FakeChild:
+        starting.set()
+        await may_start.wait()
+        return await nursery.start()
+
+    kept = Kept("part", start, nursery.said.append, policy=AT_ONCE)
+    kept.begin()
+    await starting.wait()
+    stopping = asyncio.create_task(kept.stop())
+    await wait_until(lambda: kept.phase is SlotPhase.DRAINING)
+    kept.kill()
+    may_start.set()
+    async with asyncio.timeout(5):
+        await stopping
+    assert nursery.children[0].signals == [signal.SIGKILL]
+    assert nursery.said == []
+
+
 async def test_what_was_never_begun_can_be_stopped() -> None:
     kept = Nursery().keep()
     await kept.stop()
