@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from modelpool_local.exits import CommandFailed, Exit
 
 FORMATS = {".png": "png", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg", ".mp4": "mp4"}
 """Output format by file extension."""
+_NUMBER = re.compile("[0-9]{1,99}")
+"""A seed that is sent as a number. Anything else is sent as it was written, and the API says what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ def body_of(options: SubmitOptions) -> dict[str, Any]:
         "steps": options.steps,
         "guidance": options.guidance,
         "frames": options.frames,
-        "seed": int(options.seed) if options.seed and options.seed.isdigit() else options.seed,
+        "seed": int(options.seed) if options.seed and _NUMBER.fullmatch(options.seed) else options.seed,
         "style": options.style,
         "format": _format(options),
         "image": _image(options),

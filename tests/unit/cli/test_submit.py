@@ -38,6 +38,11 @@ def test_a_seed_is_a_number_or_the_word_random() -> None:
     assert body(seed="random")["seed"] == "random"
 
 
+@pytest.mark.parametrize("seed", ["²", "٣", "-1", "1.5", "", "seven", "9" * 5000], ids=lambda seed: ascii(seed)[:9])
+def test_what_is_no_number_goes_to_the_api_as_it_is_which_refuses_it(seed: str) -> None:
+    assert body(seed=seed)["seed"] == seed
+
+
 @pytest.mark.parametrize(
     ("name", "format"), [("a.png", "png"), ("a.JPG", "jpeg"), ("a.webp", "webp"), ("a.mp4", "mp4")]
 )
