@@ -34,7 +34,7 @@ EXIT_MEANINGS: dict[Exit, str] = {
     Exit.UNREACHABLE: "no modelpool answers at the URL",
     Exit.REFUSED: "the API refused (parameters, quota, unknown model or job, overload)",
     Exit.INVALID_SPEC: "the pool file is missing, broken or cannot work",
-    Exit.MODEL_MISSING: "a model's folder is missing",
+    Exit.MODEL_MISSING: "a model's folder is missing, or not whole",
     Exit.PORT_TAKEN: "the port is taken",
     Exit.TOO_LITTLE_MEMORY: "this machine has too little memory for the pool",
     Exit.STATE_IN_USE: "another `modelpool up` uses the state folder",

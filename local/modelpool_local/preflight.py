@@ -14,8 +14,8 @@ from modelpool.resources.quantity import format_bytes
 from modelpool.resources.spec import Device, ModelPool
 from modelpool_local.exits import CommandFailed, Exit
 from modelpool_local.memory import estimate
-from modelpool_worker.engines.files import INDEX, folder_of
-from modelpool_worker.engines.shards import damage
+from modelpool_worker.engines.files import folder_of
+from modelpool_worker.engines.weights import INDEX, damage
 from modelpool_worker.timings import Timings
 
 WITHOUT_WEIGHTS = ("Tokenizer", "Scheduler", "Processor", "Extractor")

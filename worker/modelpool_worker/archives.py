@@ -20,8 +20,8 @@ from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
 from modelpool.errors import ModelLoadFailed
-from modelpool_worker.engines.files import INDEX
 from modelpool_worker.engines.protocol import Progress
+from modelpool_worker.engines.weights import INDEX
 
 PIECE_BYTES = 16 * 2**20
 FETCH_SHARE = 0.9

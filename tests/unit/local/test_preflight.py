@@ -3,7 +3,9 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from modelpool.resources.load import load_pool
 from modelpool.resources.models import Source
@@ -93,8 +95,21 @@ def test_only_components_with_weights_must_have_them(studio: ModelPool, tmp_path
     code, line = refusal(lambda: preflight.check_models(studio, tmp_path))
     assert code is Exit.MODEL_MISSING
     assert f"model shapes-neon: the folder {model} lacks the weights of its unet" in line
-    (model / "unet" / "diffusion_pytorch_model.fp16.safetensors").touch()
+    save_file({"a": np.zeros(9, np.float32)}, model / "unet" / "diffusion_pytorch_model.fp16.safetensors")
     preflight.check_models(studio, tmp_path)
+
+
+def test_weights_that_were_cut_short_are_named(studio: ModelPool, tmp_path: Path) -> None:
+    make_models(studio, tmp_path)
+    model = tmp_path / "shapes-neon"
+    (model / "model_index.json").write_text(json.dumps(INDEX))
+    (model / "unet").mkdir()
+    weights = model / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file({"a": np.zeros(9999, np.float32)}, weights)
+    weights.write_bytes(weights.read_bytes()[:1000])
+    code, line = refusal(lambda: preflight.check_models(studio, tmp_path))
+    assert code is Exit.MODEL_MISSING
+    assert f"model shapes-neon: the folder {model} has unet/{weights.name}, which cannot be read: " in line
 
 
 def test_a_missing_shard_of_a_models_weights_is_named(studio: ModelPool, tmp_path: Path) -> None:

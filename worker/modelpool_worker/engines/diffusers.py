@@ -33,10 +33,11 @@ from modelpool_worker.engines.arguments import (
     reason_unusable,
 )
 from modelpool_worker.engines.failures import load_failure, run_failure
-from modelpool_worker.engines.files import require_loadable, variant_of
+from modelpool_worker.engines.files import require_loadable
 from modelpool_worker.engines.previews import LatentColours
 from modelpool_worker.engines.protocol import DeviceInfo, Frames, Outcome, Progress, Resident, Step, Stopped
 from modelpool_worker.engines.tracking import Tracker
+from modelpool_worker.engines.weights import variant_of
 
 _EMBEDDINGS = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
 

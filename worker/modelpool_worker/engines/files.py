@@ -6,9 +6,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from modelpool.errors import ModelLoadFailed
-from modelpool_worker.engines.shards import damage
+from modelpool_worker.engines.weights import INDEX, damage
 
-INDEX = "model_index.json"
 MODELS_MOUNT = "/models"
 """Where pool files say that models are; ``modelpool up --models DIR`` puts DIR there."""
 
@@ -34,7 +33,7 @@ def folder_of(uri: str, models_dir: Path) -> Path:
 
 
 def require_loadable(folder: Path) -> None:
-    """Refuse a folder that is no pipeline, holds files that could run code, or lacks some of its weights' shards.
+    """Refuse a folder that is no pipeline, holds files that could run code, or whose weights are not whole.
 
     :raises ModelLoadFailed: says which file.
     """
@@ -49,10 +48,3 @@ def require_loadable(folder: Path) -> None:
             )
     if problem := damage(folder):
         raise ModelLoadFailed(f"the folder {folder} {problem}")
-
-
-def variant_of(folder: Path) -> str | None:
-    """``fp16`` where a folder holds its weights only as ``*.fp16.safetensors``."""
-    weights = [file.name for file in folder.rglob("*.safetensors")]
-    halved = [name for name in weights if ".fp16." in name]
-    return "fp16" if halved and len(halved) == len(weights) else None

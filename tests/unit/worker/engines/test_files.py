@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from modelpool.errors import ModelLoadFailed
-from modelpool_worker.engines.files import folder_of, require_loadable, variant_of
+from modelpool_worker.engines.files import folder_of, require_loadable
 
 
 @pytest.fixture
@@ -52,6 +52,12 @@ def test_a_missing_shard_of_the_weights_is_named(folder: Path) -> None:
         require_loadable(folder)
 
 
+def test_weights_that_were_cut_short_are_named(folder: Path) -> None:
+    (folder / "model_index.json").write_text('{"unet": ["diffusers", "UNet2DConditionModel"]}')
+    with pytest.raises(ModelLoadFailed, match=r"has unet/diffusion_pytorch_model\.safetensors, which cannot be read"):
+        require_loadable(folder)
+
+
 def test_a_folder_without_an_index_is_no_pipeline(folder: Path) -> None:
     (folder / "model_index.json").unlink()
     with pytest.raises(ModelLoadFailed, match=r"model_index\.json is missing"):
@@ -61,11 +67,3 @@ def test_a_folder_without_an_index_is_no_pipeline(folder: Path) -> None:
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelLoadFailed, match="nowhere"):
         require_loadable(tmp_path / "nowhere")
-
-
-def test_half_precision_files_are_taken_where_there_are_no_others(folder: Path) -> None:
-    assert variant_of(folder) is None
-    (folder / "unet" / "diffusion_pytorch_model.fp16.safetensors").touch()
-    assert variant_of(folder) is None
-    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
-    assert variant_of(folder) == "fp16"
