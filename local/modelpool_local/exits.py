@@ -24,7 +24,7 @@ class Exit(IntEnum):
     STATE_IN_USE = 14
     TOO_FEW_GPUS = 15
     START_FAILED = 16
-    """Redis, operator, API or a worker could not be started."""
+    """Redis, operator, API or a worker could not be started, or none of the pool's models be loaded."""
 
 
 EXIT_MEANINGS: dict[Exit, str] = {
@@ -39,7 +39,7 @@ EXIT_MEANINGS: dict[Exit, str] = {
     Exit.TOO_LITTLE_MEMORY: "this machine has too little memory for the pool",
     Exit.STATE_IN_USE: "another `modelpool up` uses the state folder",
     Exit.TOO_FEW_GPUS: "this machine has fewer GPUs than the pool has slots",
-    Exit.START_FAILED: "Redis, the operator, the API or a worker could not be started",
+    Exit.START_FAILED: "Redis, the operator, the API or a worker could not be started, or no model be loaded",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from redis.asyncio import Redis
 
@@ -30,6 +31,7 @@ class Lookout:
         self._client = client
         self._board = Board(pool, client)
         self._queue = RedisQueue(pool, client)
+        self._epoch = -1
 
     async def look(self, slots: Mapping[str, ObservedSlot]) -> View:
         """The pool as it is now. While Redis is away: what the supervisor knows itself."""
@@ -39,7 +41,14 @@ class Lookout:
             status = await self._board.status()
         except ModelpoolError:
             return View(self._catalog, now_ms(), slots, redis_away=True)
+        if status is not None and status.epoch <= self._epoch:
+            status = None
         return View(self._catalog, now_ms(), slots, heartbeats, depths, status)
+
+    async def look_ahead(self) -> None:
+        """From now on, take no notice of what operators before the next one have said."""
+        with suppress(QueueUnavailable):  # old news are told again then, and that is all
+            self._epoch = await self._board.epoch()
 
     async def take_over(self) -> None:
         """Nobody keeps the pools that this Redis of ours served before: what they offered is offered no more."""

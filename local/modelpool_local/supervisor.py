@@ -52,7 +52,8 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._interrupts = 0
         self._ready = False
-        self._told: set[str] = set()
+        self._complete = True
+        self._told: set[tuple[str, str]] = set()
         self._watched: dict[str, Watched] = {}
         self._parts: dict[str, Kept] = {}
         self._redis_url = options.redis_url or ""
@@ -105,6 +106,7 @@ class Supervisor:
         self._lookout = Lookout(self._catalog, client)
         if "redis" in self._parts:
             await self._lookout.take_over()
+        await self._lookout.look_ahead()
         self._state.announce(self._options.url, self._redis_url)
         await self._slots.start()
         for name, arguments in self._programs().items():
@@ -152,16 +154,29 @@ class Supervisor:
                 self._put_down_hung_workers(view)
                 if not self._ready:
                     self._give_up_on_crashes()
-                    if await self._all_is_ready(http, view):
-                        self._ready = True
-                        seconds = time.monotonic() - started
-                        self._screen.say(f"ready after {seconds:.1f} s: {self._options.url}")
+                    self._give_up_on_models(view)
+                await self._tell_readiness(http, view, started)
                 self._screen.show(view)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), LOOK_SECONDS)
 
-    async def _all_is_ready(self, http: httpx.AsyncClient, view: View) -> bool:
-        if readiness.missing(self._catalog, view.heartbeats) or readiness.silent(self._catalog, view.heartbeats):
+    async def _tell_readiness(self, http: httpx.AsyncClient, view: View, started: float) -> None:
+        """Once when it serves, with what it has to do without; and once more when nothing is missing any longer."""
+        missing = readiness.missing(self._catalog, view.heartbeats)
+        if self._ready:
+            if not self._complete and not missing:
+                self._complete = True
+                self._screen.say("what could not be loaded before is loaded now")
+        elif await self._serves(http, view):
+            self._ready, self._complete = True, not missing
+            seconds = time.monotonic() - started
+            without = ", ".join(f"{model} on {slot}" for slot, model in missing)
+            self._screen.say(f"ready after {seconds:.1f} s{without and f', without {without}'}: {self._options.url}")
+
+    async def _serves(self, http: httpx.AsyncClient, view: View) -> bool:
+        if readiness.silent(self._catalog, view.heartbeats):
+            return False
+        if readiness.awaited(self._catalog, view.heartbeats, view.status):
             return False
         try:
             return (await http.get("/readyz")).is_success
@@ -178,10 +193,20 @@ class Supervisor:
                 kept.put_down(why)
 
     def _tell_failures(self, view: View) -> None:
-        for line in readiness.failures(view.heartbeats):
-            if line not in self._told:
-                self._told.add(line)
+        for failure, line in readiness.failures(view.heartbeats, view.status).items():
+            if failure not in self._told:
+                self._told.add(failure)
                 self._screen.say(line)
+
+    def _give_up_on_models(self, view: View) -> None:
+        if failed := readiness.hopeless(self._catalog, view.heartbeats, view.status):
+            model, why = min(failed.items())
+            what = f"{model} cannot" if len(failed) == 1 else f"none of the {len(failed)} models can"
+            raise CommandFailed(
+                Exit.START_FAILED,
+                f"there is nothing to serve: {what} be loaded ({why}); put the model's files right, or give the pool "
+                f"another model in {self._options.pool_file}; see {self._state.logs}",
+            )
 
     def _give_up_on_crashes(self) -> None:
         for name, kept in {**self._parts, **self._fleet.workers}.items():

@@ -106,6 +106,35 @@ def test_a_second_signal_ends_at_once(small: Path, tmp_path: Path) -> None:
         block_until(lambda: not up.left_over(), timeout=10)
 
 
+def unloadable(pool_file: Path, model: str, folder: Path) -> Path:
+    """The pool with one model that the simulated engine cannot load either: its source leaves the models' folder."""
+    file = folder / "unloadable.yaml"
+    file.write_text(pool_file.read_text().replace(f"file:///models/{model}", f"file:///models/../{model}"))
+    return file
+
+
+def test_a_pool_of_which_nothing_can_be_loaded_ends_with_the_reason(small: Path, tmp_path: Path) -> None:
+    up = UpProcess(unloadable(small, "shapes-flat", tmp_path), tmp_path)
+    shown = subprocess.run(up.command, capture_output=True, text=True, check=False, timeout=60)
+    assert shown.returncode == 16
+    told = [line for line in shown.stdout.splitlines() if "shapes-flat could not be loaded" in line]
+    assert len(told) == 1
+    (line,) = shown.stderr.splitlines()
+    assert "there is nothing to serve: shapes-flat cannot be loaded (the source 'file:///models/../shapes-flat'" in line
+    assert "unloadable.yaml" in line
+
+
+def test_an_always_model_that_cannot_be_loaded_is_told_and_the_others_are_served(trio: Path, tmp_path: Path) -> None:
+    with UpProcess(unloadable(trio, "steady", tmp_path), tmp_path) as up, Api(up.url) as api:
+        told = [line for line in up.lines if "steady could not be loaded" in line]
+        assert len(told) == 1
+        (ready,) = [line for line in up.lines if "ready after" in line]
+        assert "without steady on trio-primary-0, steady on trio-primary-1: http" in ready
+        assert api.ended(api.submit({"model": "first", "prompt": "a star"}))["state"] == "succeeded"
+        up.signal(signal.SIGTERM)
+        assert up.wait() == 0
+
+
 def refused(up: UpProcess) -> tuple[int, str]:
     shown = subprocess.run(up.command, capture_output=True, text=True, check=False, timeout=60)
     (line,) = shown.stderr.splitlines()

@@ -10,7 +10,6 @@ from modelpool.resources.catalog import catalog_of
 from modelpool.resources.load import load_pool
 from modelpool.resources.status import CostStatus, GpuStatus, ModelPoolStatus, ModelState, ModelStatus
 from modelpool.slots import ObservedSlot, SlotPhase
-from modelpool_local import readiness
 from modelpool_local.table import View, duration, model_rows, render, slot_rows, summary
 
 STUDIO = catalog_of(load_pool(Path(__file__).parents[3] / "examples" / "studio.yaml"))
@@ -135,17 +134,3 @@ def test_the_summary_is_one_line() -> None:
 
 def test_durations_are_short() -> None:
     assert [duration(ms) for ms in (-5, 8_400, 180_000, 7_200_000)] == ["0 s", "8 s", "3 min", "2 h"]
-
-
-def test_the_pool_is_ready_when_every_always_model_is_hot_on_every_slot_of_its_tier() -> None:
-    beats = {f"studio-primary-{index}": beat(f"studio-primary-{index}", hot=("shapes-flat",)) for index in range(3)}
-    assert readiness.missing(STUDIO, beats) == [("studio-primary-3", "shapes-flat")]
-    beats["studio-primary-3"] = beat("studio-primary-3", hot=("shapes-flat",))
-    assert readiness.missing(STUDIO, beats) == []
-    assert readiness.silent(STUDIO, beats) == ["studio-secondary-0", "studio-secondary-1", "studio-video-0"]
-
-
-def test_failures_are_one_line_each() -> None:
-    failure = SlotFailure(code="model_load_failed", message="corrupt file", at=NOW)
-    beats = {"s": beat("s", failed={"shapes-neon": failure}, error=SlotFailure(code="x", message="odd", at=NOW))}
-    assert list(readiness.failures(beats)) == ["s: shapes-neon could not be loaded: corrupt file", "s: odd"]
