@@ -27,7 +27,7 @@ class Check:
 
 
 def checks_of(done: Sequence[Done], problems: Sequence[str], moves: Sequence[Move], pss: int) -> list[Check]:
-    """Everything that decides the exit code. ``problems`` are files that are not valid. Pure."""
+    """Everything that decides the exit code. ``problems`` are files that are not valid, ``pss`` is the most. Pure."""
     models = sorted({one.job.model for one in done if one.file})
     repeats = [one for one in done if one.job.repeats]
     repeated_bytes = [_same_bytes(one, done) for one in repeats]
@@ -49,7 +49,7 @@ def checks_of(done: Sequence[Done], problems: Sequence[str], moves: Sequence[Mov
             bool(swaps),
             f"{len(swaps)} times; {len(loaded)} jobs waited for a load",
         ),
-        Check("memory", 0 < pss < MOST_MEMORY, f"{format_bytes(pss)} PSS of all processes, at most 8Gi allowed"),
+        Check("memory", 0 < pss < MOST_MEMORY, f"at most {format_bytes(pss)} PSS of all processes; 8Gi are allowed"),
     ]
 
 

@@ -19,6 +19,7 @@ from modelpool_cli.demo.sending import Done, Sender
 from modelpool_cli.demo.service import Service
 from modelpool_cli.demo.sheet import Cell, contact_sheet
 from modelpool_cli.demo.verify import NotValid, read_picture, read_video
+from modelpool_cli.demo.watermark import Watermark
 from modelpool_local.exits import Exit
 
 if TYPE_CHECKING:
@@ -37,21 +38,20 @@ def run_demo(out: Path, pool_file: Path, models: Path, console: Console, more: S
     work = Path(tempfile.mkdtemp(prefix="modelpool-demo-"))
     service = Service(pool_file, models, work / "state", more)
     try:
-        with service:
+        with service, Watermark(service.pss_bytes) as memory:
             with console.status("starting") as status:
                 service.wait_until_ready(status.update)
             ready = time.monotonic()
             console.print(f"ready after {ready - begun:.1f} s on {service.url}", highlight=False)
             done = _send(service, out, console)
             sent = time.monotonic()
-            pss = service.pss_bytes()
     finally:
         if (work / "state" / "logs").is_dir():  # it may have refused to start
             shutil.copytree(work / "state" / "logs", out / "logs")
         shutil.rmtree(work, ignore_errors=True)
     problems = _make_sheet(done, out / SHEET)
     moves = read_moves(out / "logs" / "operator.log")
-    checks = checks_of(done, problems, moves, pss)
+    checks = checks_of(done, problems, moves, memory.highest)
     checks.append(Check("everything stopped in order", service.exit_code == 0, f"exit code {service.exit_code}"))
     print_jobs(done, console)
     print_swaps(moves, console)

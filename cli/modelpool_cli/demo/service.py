@@ -106,12 +106,19 @@ class Service:
             self._reader.join(timeout=5)
 
     def pss_bytes(self) -> int:
-        """Proportional set size of supervisor, Redis, API, operator, fork server and workers: shared pages count once."""
+        """Proportional set size of supervisor, Redis, API, operator, fork server and workers: shared pages count once.
+
+        0 when they have ended.
+        """
         import psutil
 
-        supervisor = psutil.Process(self.pid)
+        try:
+            supervisor = psutil.Process(self.pid)
+            family = [supervisor, *supervisor.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return 0
         total = 0
-        for process in [supervisor, *supervisor.children(recursive=True)]:
+        for process in family:
             try:
                 total += process.memory_full_info().pss
             except psutil.Error:
