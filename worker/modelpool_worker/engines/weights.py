@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
 INDEX = "model_index.json"
+_HALF = re.compile(r"\.fp16[.-]")
 _INDEXES = "*.safetensors.index*.json"  # of a variant: model.safetensors.index.fp16.json
 
 
 def variant_of(folder: Path) -> str | None:
-    """``fp16`` where a folder holds its weights only as ``*.fp16.safetensors``."""
+    """``fp16`` where a folder holds its weights only so: ``x.fp16.safetensors``, ``x.fp16-00001-of-00002.safetensors``."""
     weights = [file.name for file in folder.rglob("*.safetensors")]
-    halved = [name for name in weights if ".fp16." in name]
+    halved = [name for name in weights if _HALF.search(name)]
     return "fp16" if halved and len(halved) == len(weights) else None
 
 

@@ -126,3 +126,9 @@ def test_half_precision_files_are_taken_where_there_are_no_others(whole: Path) -
     for file in whole.rglob("model.safetensors"):
         file.unlink()
     assert variant_of(whole) == "fp16"
+
+
+def test_half_precision_in_shards_is_known_by_their_names(tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / f"model.fp16-0000{number}-of-00002.safetensors").touch()
+    assert variant_of(tmp_path) == "fp16"
