@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from modelpool.documents import REMOTE, Assignment, Catalog, Loading, MeasuredModel, SlotFailure
 from modelpool.errors import DeviceFailed, EngineError, ModelLoadFailed, OutOfMemory
@@ -224,8 +225,17 @@ class Keeper:
         if not self._budget.fits_warm([*others, _needs(held)]):
             await self._loader.run(self._held.pop(model).resident.evict)
             raise ModelLoadFailed(f"{model!r} does not fit into the slot's host memory beside what is warm there")
-        held.place = Place.WARM
-        await self._loader.run(held.resident.to_warm)
+        held.place = Place.WARM  # it is not to be offered while it moves
+        try:
+            await self._loader.run(held.resident.to_warm)
+        except DeviceFailed:
+            raise
+        except EngineError:
+            # Some of it may still be on the device, which the books call free.
+            del self._held[model]
+            with suppress(EngineError):  # the first failure is the one to tell
+                await self._loader.run(held.resident.evict)
+            raise
 
     async def _fetch(self, name: str) -> bool:
         """Bring a model's files here if they are not; tells whether that took any time."""

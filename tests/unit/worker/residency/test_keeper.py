@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from modelpool.documents import REMOTE, Assignment, Catalog, CatalogModel
-from modelpool.errors import DeviceFailed
+from modelpool.errors import DeviceFailed, EngineError, OutOfMemory
 from modelpool_worker.engines.protocol import Progress, Resident
-from modelpool_worker.engines.simulated import SimulatedEngine
+from modelpool_worker.engines.simulated import SimulatedEngine, SimulatedResident
 from modelpool_worker.residency.budgets import Budget
 from modelpool_worker.residency.keeper import RETRY_FAILED_SECONDS, Keeper
 from modelpool_worker.residency.moves import Place
@@ -289,3 +289,44 @@ async def test_an_older_revision_serves_on_until_it_may_stay_no_longer(start: St
     bench.keeper.want(assigned, newer)
     await wait_until(lambda: bench.keeper.revisions == {"a": "2"})
     assert bench.keeper.serving == ("a",)
+
+
+@pytest.mark.parametrize("error", [EngineError("stuck"), OutOfMemory("pinned memory")])
+async def test_a_model_that_cannot_be_cooled_is_evicted_and_comes_back_from_disk(
+    start: Start, monkeypatch: pytest.MonkeyPatch, error: EngineError
+) -> None:
+    bench = start(15, 100)
+    bench.want("a")
+    await bench.settled()
+
+    def fail(_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr(SimulatedResident, "to_warm", fail)
+        bench.want("b", warm=("a",))
+        await bench.settled()
+    assert (bench.keeper.hot, bench.keeper.warm, set(bench.keeper.failed)) == (("b",), (), {"a"})
+    assert bench.engine.device_memory_used() == bench.keeper.weights(Place.HOT) == 10 * MEBI
+    bench.want("a")
+    await bench.settled()
+    assert (bench.keeper.hot, bench.keeper.failed) == (("a",), {})
+    assert bench.loads[-1] == ("a", Place.COLD)
+
+
+async def test_a_model_that_can_neither_be_cooled_nor_evicted_is_held_no_longer(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = start(100, 100)
+    bench.want("a")
+    await bench.settled()
+
+    def fail(_: object) -> None:
+        raise EngineError("stuck")
+
+    monkeypatch.setattr(SimulatedResident, "to_warm", fail)
+    monkeypatch.setattr(SimulatedResident, "evict", fail)
+    bench.want(warm=("a",))
+    await bench.settled()
+    assert (bench.keeper.hot, bench.keeper.warm) == ((), ())
+    assert "stuck" in bench.keeper.failed["a"].message
