@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from modelpool_training.drawing import draw
+from modelpool_training.drawing import Picture, draw
 from modelpool_training.generate import load_pipeline, make_clips, make_pictures
-from modelpool_training.reading import read_picture
+from modelpool_training.reading import Reading, read_picture
 from modelpool_training.scores import Rates, clip_rates, picture_rates
 from modelpool_training.vocabulary import STYLES, choose_held_out, sentence
 
@@ -28,10 +28,17 @@ def check_clips(model: str, folder: Path, count: int) -> Rates:
     rng = np.random.default_rng(_SEED)
     styles = [STYLES[number % len(STYLES)] for number in range(count)]
     pictures = [draw(scene, style, rng) for scene, style in zip(scenes, styles, strict=True)]
-    clips = list(make_clips(load_pipeline(folder), pictures, _SEED))
-    first = [read_picture(clip[0], style) for clip, style in zip(clips, styles, strict=True)]
-    last = [read_picture(clip[-1], style) for clip, style in zip(clips, styles, strict=True)]
-    return clip_rates(model, scenes, first, last)
+    shown = [_read_drawing(picture, style) for picture, style in zip(pictures, styles, strict=True)]
+    clips = make_clips(load_pipeline(folder), pictures, _SEED)
+    frames = [[read_picture(frame, style) for frame in clip] for clip, style in zip(clips, styles, strict=True)]
+    return clip_rates(model, shown, frames)
+
+
+def _read_drawing(picture: Picture, style: str) -> Reading:
+    reading = read_picture(picture, style)
+    if reading is None:
+        raise RuntimeError(f"cannot read a drawing in style {style}")
+    return reading
 
 
 def check(models: Path, names: Iterable[str], prompts: int, clips: int) -> list[Rates]:
