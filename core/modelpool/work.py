@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from modelpool.jobs import JobRequest
-from modelpool.resources.models import Defaults
+from modelpool.resources.models import Defaults, Task
 
 FIXED_SECONDS = 0.02
 """Per-job cost besides steps: encoding the prompt, decoding and storing the picture."""
@@ -20,14 +20,31 @@ def megapixel_steps(width: int, height: int, steps: int, frames: int, guidance: 
     return width * height / 1e6 * steps * frames * (2 if guidance > 1 else 1)
 
 
+def steps_run(request: JobRequest) -> int:
+    """Steps that a pipeline really makes: image to image enters late, at ``int(steps × strength)`` from the end.
+
+    As ``get_timesteps`` of diffusers' image-to-image pipelines counts them.
+    """
+    if request.task is not Task.IMAGE_TO_IMAGE:
+        return request.steps
+    return min(request.steps, max(1, int(request.steps * request.strength)))
+
+
+def megapixel_steps_run(request: JobRequest) -> float:
+    """What the GPU does for one job, in :func:`megapixel_steps`: what work and the measured pace are counted in."""
+    return megapixel_steps(request.width, request.height, steps_run(request), request.frames, request.guidance)
+
+
 def expected_work(request: JobRequest, seconds_per_megapixel_step: float, fixed: float = FIXED_SECONDS) -> float:
     """Expected GPU-seconds of one job run alone."""
-    size = megapixel_steps(request.width, request.height, request.steps, request.frames, request.guidance)
-    return fixed + size * seconds_per_megapixel_step
+    return fixed + megapixel_steps_run(request) * seconds_per_megapixel_step
 
 
 def price(request: JobRequest, defaults: Defaults, quota_units: int) -> int:
-    """Whole quota units: ``quota_units`` within the model's defaults, for a larger job the ceiling of its ratio."""
+    """Whole quota units: ``quota_units`` within the model's defaults, for a larger job the ceiling of its ratio.
+
+    By the steps that were asked for: a gentle change of a picture costs what the picture did.
+    """
     asked = megapixel_steps(request.width, request.height, request.steps, request.frames, request.guidance)
     usual = megapixel_steps(defaults.width, defaults.height, defaults.steps, defaults.frames, defaults.guidance)
     # The tolerance keeps 3.0000000000000004 from costing 4.

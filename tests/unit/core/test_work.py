@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from modelpool.jobs import JobRequest
 from modelpool.resources.models import Defaults, Task
-from modelpool.work import expected_work, megapixel_steps, price
+from modelpool.work import expected_work, megapixel_steps, megapixel_steps_run, price, steps_run
 
 USUAL = Defaults(width=1000, height=1000, steps=10, guidance=3.0)
 
@@ -34,6 +34,24 @@ def test_work_is_a_fixed_part_and_megapixel_steps() -> None:
 def test_guidance_runs_the_network_twice() -> None:
     assert megapixel_steps(1000, 1000, 10, 1, 3.0) == 2 * megapixel_steps(1000, 1000, 10, 1, 0.0)
     assert megapixel_steps(1000, 1000, 10, 1, 1.0) == megapixel_steps(1000, 1000, 10, 1, 0.0)
+
+
+@pytest.mark.parametrize(("steps", "strength", "run"), [(16, 0.3, 4), (16, 1.0, 16), (100, 0.29, 28), (2, 0.1, 1)])
+def test_image_to_image_runs_a_share_of_its_steps_by_strength(steps: int, strength: float, run: int) -> None:
+    asked = a_request(task=Task.IMAGE_TO_IMAGE, steps=steps, strength=strength)
+    assert steps_run(asked) == run
+    assert megapixel_steps_run(asked) == 2 * run
+    assert expected_work(asked, 0.1, fixed=0.5) == pytest.approx(0.5 + 2 * run * 0.1)
+
+
+def test_strength_says_nothing_about_other_tasks() -> None:
+    assert steps_run(a_request(strength=0.3)) == 10
+    assert steps_run(a_request(task=Task.IMAGE_TO_VIDEO, strength=0.3)) == 10
+
+
+def test_price_does_not_depend_on_strength() -> None:
+    asked = [a_request(task=Task.IMAGE_TO_IMAGE, steps=20, strength=strength) for strength in (0.1, 1.0)]
+    assert [price(request, USUAL, quota_units=1) for request in asked] == [2, 2]
 
 
 @pytest.mark.parametrize(

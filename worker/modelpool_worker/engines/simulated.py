@@ -19,6 +19,7 @@ from PIL.Image import Image
 from modelpool.documents import CatalogModel
 from modelpool.errors import DeviceFailed, EngineError, ModelLoadFailed, OutOfMemory, UnusableJob
 from modelpool.jobs import JobRequest
+from modelpool.work import steps_run
 from modelpool_worker.engines.arguments import reason_unusable
 from modelpool_worker.engines.protocol import DeviceInfo, Frames, Outcome, Progress, Resident, Step, Stopped
 from modelpool_worker.timings import Timings
@@ -109,7 +110,7 @@ class SimulatedResident:
         """See :class:`modelpool_worker.engines.protocol.Resident`."""
         self._engine.batches.append((self._model, len(requests)))
         _fail_as_told(requests)
-        steps = requests[0].steps
+        steps = steps_run(requests[0])
         for step in range(1, steps + 1):
             self._engine.pause(self._engine.timings.step_seconds(len(requests)))
             self._engine.gate.wait()
