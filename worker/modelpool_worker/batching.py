@@ -1,16 +1,20 @@
 """How many jobs of a model to run at once. Pure.
 
 ``t(b) = max(t₁, a + c·b)`` is fitted to measured batches; the cap is where one more job gains less than
-:data:`LEAST_GAIN` of throughput. Until two batch sizes have been seen it is what the spec says. Memory that ran out
-once is never asked for again.
+:data:`LEAST_GAIN` of throughput. Until two batch sizes have been seen it is what the spec says. Memory
+limits it further, by the pixels of the jobs (:mod:`modelpool_worker.room`). Whoever claims does not know yet what size
+the jobs will have: the claim goes by the usual profile, and a batch of another one is run in parts where it must be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from modelpool.jobs import JobRequest
+from modelpool.work import steps_run
 from modelpool_worker.measuring import Running
+from modelpool_worker.room import Room
 
 LEAST_GAIN = 0.05
 SAMPLES_NEEDED = 3
@@ -59,32 +63,57 @@ def worthwhile(time: BatchTime, most: int) -> int:
     return size
 
 
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What decides how long jobs take and what memory they need. ``steps`` are those that are really made."""
+
+    width: int
+    height: int
+    frames: int
+    steps: int
+
+    @classmethod
+    def of(cls, request: JobRequest) -> Profile:
+        """Of one job."""
+        return cls(request.width, request.height, request.frames, steps_run(request))
+
+    @property
+    def pixels(self) -> int:
+        """Of all frames."""
+        return self.width * self.height * self.frames
+
+
 class BatchSizes:
     """What one model has shown so far. ``most`` is the spec's ``batch.max``."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._memory_cap: int | None = None
-        self._times: dict[Hashable, dict[int, Running]] = {}
-        self._seen: dict[Hashable, int] = {}
+        self._room = Room()
+        self._times: dict[Profile, dict[int, Running]] = {}
+        self._seen: dict[Profile, int] = {}
         self._batches = 0
 
     def set_most(self, most: int) -> None:
         """The spec has changed."""
         self._most = most
 
-    def ran(self, profile: Hashable, size: int, seconds: float) -> None:
-        """A batch of ``size`` jobs of one profile (resolution, frames, steps) took so long."""
+    def ran(self, profile: Profile, size: int, seconds: float) -> None:
+        """A batch of ``size`` jobs of one profile took so long."""
         self._batches += 1
+        self._room.fitted(profile.pixels, size, self._most)
         if profile not in self._seen and len(self._seen) >= MOST_PROFILES:
             rarest = min(self._seen, key=lambda known: self._seen[known])
             del self._seen[rarest], self._times[rarest]
         self._seen[profile] = self._seen.get(profile, 0) + 1
         self._times.setdefault(profile, {}).setdefault(size, Running()).add(seconds)
 
-    def ran_out_of_memory(self, size: int) -> None:
-        """A batch of ``size`` did not fit; half of it is the cap from now on."""
-        self._memory_cap = max(1, min(size // 2, self._memory_cap or size))
+    def ran_out_of_memory(self, profile: Profile, size: int) -> None:
+        """A batch of ``size`` did not fit; from now on half of it is what fits, for jobs of at least so many pixels."""
+        self._room.ran_out(profile.pixels, size)
+
+    def fitting(self, profile: Profile) -> int:
+        """The most jobs of this profile in one pass."""
+        return min(self._most, self._room.most(profile.pixels) or self._most)
 
     @property
     def profiles(self) -> int:
@@ -93,21 +122,27 @@ class BatchSizes:
 
     @property
     def measured_cap(self) -> int:
-        """The cap that memory and the usual profile's times justify."""
-        most = min(self._most, self._memory_cap or self._most)
+        """The cap that memory and times of the usual profile justify."""
         time = self._usual_time()
-        return most if time is None else worthwhile(time, most)
+        return self._fitting_usual() if time is None else worthwhile(time, self._fitting_usual())
 
     def cap(self) -> int:
         """The most jobs to claim next."""
         if self._batches % PROBE_EVERY == PROBE_EVERY - 1:
-            return min(self._most, self._memory_cap or self._most)
+            return self._fitting_usual()
         return self.measured_cap
 
+    def _usual(self) -> Profile | None:
+        return max(self._seen, key=lambda profile: self._seen[profile], default=None)
+
+    def _fitting_usual(self) -> int:
+        usual = self._usual()
+        return self._most if usual is None else self.fitting(usual)
+
     def _usual_time(self) -> BatchTime | None:
-        if not self._seen:
+        usual = self._usual()
+        if usual is None:
             return None
-        usual = max(self._seen, key=lambda profile: self._seen[profile])
         known = {
             size: running.mean
             for size, running in self._times[usual].items()

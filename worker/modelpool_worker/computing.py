@@ -1,4 +1,4 @@
-"""Runs a batch on the engine thread, halved when memory runs out."""
+"""Runs a batch on the engine thread, in parts that fit the device's memory, halved when it runs out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL.Image import Image
 
 from modelpool.errors import DeviceFailed, EngineError, ModelpoolError, OutOfMemory
 from modelpool.queue.port import ClaimedJob
-from modelpool_worker.batching import BatchSizes
+from modelpool_worker.batching import BatchSizes, Profile
 from modelpool_worker.clock import Clock
 from modelpool_worker.engines.protocol import Engine, Outcome, Resident, Step, Stopped
 from modelpool_worker.progress import Announcer
@@ -58,6 +58,11 @@ class Computer:
             jobs = tuple(job for job in chunks.pop(0) if run.wants(job))
             if not jobs:
                 continue
+            profile = Profile.of(jobs[0].request)
+            fitting = sizes.fitting(profile)
+            if len(jobs) > fitting:
+                chunks.insert(0, jobs[fitting:])
+                jobs = jobs[:fitting]
             try:
                 done = await self._pass(run, resident, jobs, [inputs[job.id] for job in jobs], announcer)
             except Stopped:
@@ -70,9 +75,8 @@ class Computer:
                 if len(jobs) == 1:
                     await run.fail(jobs[0], error)
                 else:
-                    sizes.ran_out_of_memory(len(jobs))
-                    half = len(jobs) // 2
-                    chunks[:0] = [jobs[:half], jobs[half:]]
+                    sizes.ran_out_of_memory(profile, len(jobs))
+                    chunks.insert(0, jobs)
             except Exception as error:
                 _log_failure(run, error)
                 failure = error if isinstance(error, ModelpoolError) else None

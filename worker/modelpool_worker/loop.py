@@ -12,7 +12,8 @@ import logging
 from modelpool.documents import RunningBatch
 from modelpool.errors import DeviceFailed, EngineError, QueueUnavailable
 from modelpool.queue.port import Batch, ClaimedJob
-from modelpool.work import megapixel_steps
+from modelpool.work import megapixel_steps_run, steps_run
+from modelpool_worker.batching import Profile
 from modelpool_worker.claimer import Claimer
 from modelpool_worker.claiming import near_end
 from modelpool_worker.computing import Pass
@@ -166,7 +167,7 @@ class Loop:
             model=run.batch.model,
             size=len(run.members),
             since=parts.clock.now_ms(),
-            steps=run.batch.jobs[0].request.steps,
+            steps=steps_run(run.batch.jobs[0].request),
         )
         parts.activity.set("generate", on=True)
         parts.pulse.changed()
@@ -199,16 +200,14 @@ class Loop:
     def _note(self, done: Pass) -> None:
         first, size, parts = done.jobs[0].request, len(done.jobs), self._parts
         most = parts.keeper.catalog.model(first.model)
-        parts.slot.sizes(first.model, most.batch.max if most else size).ran(
-            (first.width, first.height, first.frames, first.steps), size, done.seconds
-        )
-        amount = megapixel_steps(first.width, first.height, first.steps, first.frames, first.guidance)
-        parts.slot.ran(first.model, done.seconds, amount * size)
+        profile = Profile.of(first)
+        parts.slot.sizes(first.model, most.batch.max if most else size).ran(profile, size, done.seconds)
+        parts.slot.ran(first.model, done.seconds, sum(megapixel_steps_run(job.request) for job in done.jobs))
         parts.metrics.batch_size.labels(parts.pool, first.model).observe(size)
-        parts.metrics.step_seconds.labels(parts.pool, first.model).observe(done.seconds / first.steps)
+        parts.metrics.step_seconds.labels(parts.pool, first.model).observe(done.seconds / profile.steps)
         log.info(
             "batch computed",
-            extra={"model": first.model, "size": size, "seconds": round(done.seconds, 4), "steps": first.steps},
+            extra={"model": first.model, "size": size, "seconds": round(done.seconds, 4), "steps": profile.steps},
         )
 
     # --- delivering -----------------------------------------------------------------------------------------------

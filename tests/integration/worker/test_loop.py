@@ -228,7 +228,50 @@ async def test_a_batch_that_does_not_fit_is_halved_and_the_cap_remembered(pool: 
         assert all(record.state is JobState.SUCCEEDED and record.attempts == 0 for record in records)
         beat = await pool.until(lambda beat: "flat" in beat.measured and beat.measured["flat"].batch_cap == 2)
         assert beat.error is None
-    assert [size for _, size in engine.batches] == [8, 4, 2, 2, 4, 2, 2]
+    assert [size for _, size in engine.batches] == [8, 4, 2, 2, 2, 2]
+
+
+async def test_a_size_that_did_not_fit_is_run_in_parts_and_leaves_other_sizes_alone(
+    pool: Pool, engine: SimulatedEngine
+) -> None:
+    await pool.offer(model("flat"))
+    await pool.assign("flat")
+    for _ in range(2):
+        await pool.ask("flat")
+    async with running(pool, engine):
+        for job in pool.jobs:
+            await pool.ended(job)
+        engine.gate.clear()
+        held = await pool.ask("flat", width=32)
+        await pool.until(lambda beat: beat.batch is not None)
+        jobs = [await pool.ask("flat", "[oom:3]", width=128) for _ in range(4)]
+        jobs += [await pool.ask("flat") for _ in range(6)]
+        engine.gate.set()
+        for job in (held, *jobs):
+            assert (await pool.ended(job)).state is JobState.SUCCEEDED
+        assert (await pool.until(lambda beat: beat.batch is None)).measured["flat"].batch_cap == 8
+    sizes = [size for _, size in engine.batches]
+    assert sizes == [2, 1, 4, 2, 2, 6]
+
+
+async def test_the_pace_is_the_same_however_far_a_picture_may_be_from_its_input(pool: Pool) -> None:
+    image, key = io.BytesIO(), f"inputs/{'ab' * 32}.png"
+    Image.new("RGB", (64, 64)).save(image, "PNG")
+    await pool.store.put(key, image.getvalue())
+    asked: dict[str, Any] = {"task": "ImageToImage", "input": key, "steps": 16}
+    strengths = {"near": 0.25, "far": 1.0}
+    await pool.offer(*(model(name) for name in strengths))
+    await pool.assign(*strengths)
+    async with running(pool, SimulatedEngine(Timings(step=0.02))):
+        for name, strength in strengths.items():
+            assert (await pool.ended(await pool.ask(name, strength=strength, **asked))).state is JobState.SUCCEEDED
+        measured = (
+            await pool.until(lambda beat: all(beat.measured[name].seconds_per_megapixel_step for name in strengths))
+        ).measured
+    near, far = (measured[name].seconds_per_megapixel_step for name in strengths)
+    assert near is not None
+    assert far is not None
+    assert near.mean == pytest.approx(far.mean, rel=0.5)
 
 
 async def test_a_missing_input_image_fails_its_job_only(pool: Pool, engine: SimulatedEngine) -> None:

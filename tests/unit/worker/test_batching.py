@@ -9,16 +9,22 @@ from modelpool_worker.batching import (
     SAMPLES_NEEDED,
     BatchSizes,
     BatchTime,
+    Profile,
     fit,
     worthwhile,
 )
+from modelpool_worker.room import PROBE_AFTER
+
+USUAL = Profile(64, 64, 1, 4)
+LARGE = Profile(1024, 1024, 1, 4)
+LARGER = Profile(1024, 1024, 2, 4)
 
 
 def sizes_with(times: dict[int, float], most: int = 16) -> BatchSizes:
     sizes = BatchSizes(most)
     for size, seconds in times.items():
         for _ in range(SAMPLES_NEEDED):
-            sizes.ran("usual", size, seconds)
+            sizes.ran(USUAL, size, seconds)
     return sizes
 
 
@@ -61,7 +67,7 @@ def test_the_spec_rules_until_two_sizes_were_measured() -> None:
 
 def test_a_size_counts_only_after_several_batches() -> None:
     sizes = sizes_with({1: 1.0}, most=6)
-    sizes.ran("usual", 2, 2.0)
+    sizes.ran(USUAL, 2, 2.0)
     assert sizes.cap() == 6
 
 
@@ -72,8 +78,8 @@ def test_measured_times_lower_the_cap() -> None:
 def test_the_usual_profile_decides() -> None:
     sizes = sizes_with({1: 1.0, 2: 2.0}, most=6)
     for _ in range(SAMPLES_NEEDED * 3):
-        sizes.ran("more usual", 6, 1.0)
-        sizes.ran("more usual", 1, 1.0)
+        sizes.ran(Profile(128, 64, 1, 4), 6, 1.0)
+        sizes.ran(Profile(128, 64, 1, 4), 1, 1.0)
     assert sizes.measured_cap == 6
 
 
@@ -82,25 +88,54 @@ def test_a_lowered_cap_is_probed_now_and_then() -> None:
     caps = []
     for _ in range(PROBE_EVERY):
         caps.append(sizes.cap())
-        sizes.ran("usual", 1, 1.0)
+        sizes.ran(USUAL, 1, 1.0)
     assert sorted(set(caps)) == [1, 6]
     assert caps.count(6) == 1
 
 
-def test_memory_that_ran_out_is_never_asked_for_again() -> None:
+def test_what_ran_out_of_memory_is_halved() -> None:
     sizes = BatchSizes(8)
-    sizes.ran_out_of_memory(8)
-    assert sizes.cap() == 4
-    sizes.ran_out_of_memory(4)
-    assert sizes.cap() == 2
-    sizes.ran_out_of_memory(8)
-    assert sizes.cap() == 2
+    sizes.ran(USUAL, 1, 1.0)
+    for size, left in ((8, 4), (4, 2), (8, 2)):
+        sizes.ran_out_of_memory(USUAL, size)
+        assert sizes.fitting(USUAL) == sizes.cap() == left
+
+
+def test_memory_that_ran_out_at_one_size_tells_about_larger_ones_alone() -> None:
+    sizes = BatchSizes(16)
+    sizes.ran(USUAL, 1, 1.0)
+    for size in (8, 4, 2):
+        sizes.ran_out_of_memory(LARGE, size)
+    assert (sizes.fitting(USUAL), sizes.fitting(LARGE), sizes.fitting(LARGER)) == (16, 1, 1)
+    assert sizes.cap() == sizes.measured_cap == 16
+
+
+def test_steps_need_no_memory() -> None:
+    sizes = BatchSizes(16)
+    sizes.ran_out_of_memory(LARGE, 8)
+    assert sizes.fitting(Profile(LARGE.width, LARGE.height, LARGE.frames, 99)) == 4
+
+
+def test_memory_is_probed_again_after_many_batches_that_filled_it_and_no_earlier() -> None:
+    sizes = BatchSizes(16)
+    sizes.ran_out_of_memory(LARGE, 8)
+    for _ in range(PROBE_AFTER):
+        sizes.ran(USUAL, 16, 1.0)
+        sizes.ran(LARGE, 3, 1.0)
+    assert sizes.fitting(LARGE) == 4, "smaller jobs and smaller batches show nothing"
+    for _ in range(PROBE_AFTER - 1):
+        sizes.ran(LARGE, 4, 1.0)
+    assert sizes.fitting(LARGE) == 4
+    sizes.ran(LARGE, 4, 1.0)
+    assert sizes.fitting(LARGE) == 8
+    sizes.ran_out_of_memory(LARGE, 8)
+    assert sizes.fitting(LARGE) == 4
 
 
 def test_one_job_is_always_tried() -> None:
     sizes = BatchSizes(8)
-    sizes.ran_out_of_memory(1)
-    assert sizes.cap() == 1
+    sizes.ran_out_of_memory(USUAL, 1)
+    assert sizes.fitting(USUAL) == 1
 
 
 def test_a_new_limit_in_the_spec_holds_at_once() -> None:
@@ -112,6 +147,6 @@ def test_a_new_limit_in_the_spec_holds_at_once() -> None:
 def test_sizes_that_users_invent_do_not_grow_the_memory() -> None:
     sizes = sizes_with({1: 1.0, 2: 2.0}, most=6)
     for width in range(10 * MOST_PROFILES):
-        sizes.ran((width, 64), 1, 1.0)
+        sizes.ran(Profile(64 + width, 64, 1, 4), 1, 1.0)
     assert sizes.profiles <= MOST_PROFILES
     assert sizes.measured_cap == 1, "the usual profile is kept"
