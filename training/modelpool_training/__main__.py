@@ -6,8 +6,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import mkdtemp
 
 from modelpool_training.vocabulary import MODELS
+
+_WORK, _OUT = Path(".training"), Path("models")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,9 +24,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     train = commands.add_parser("train", help="train what is missing, and write the models' folders")
     train.add_argument("--only", action="append", metavar="NAME", help="a model; may be given again (default: all)")
-    train.add_argument("--work", type=Path, default=Path(".training"), help="checkpoints (default: .training)")
-    train.add_argument("--out", type=Path, default=Path("models"), help="where the folders go (default: models)")
-    train.add_argument("--fast", action="store_true", help="two steps a stage, to see that it runs")
+    train.add_argument("--work", type=Path, help=f"checkpoints (default: {_WORK}; with --fast a new temporary folder)")
+    train.add_argument(
+        "--out", type=Path, help=f"where the folders go (default: {_OUT}; with --fast a new temporary folder)"
+    )
+    train.add_argument(
+        "--fast", action="store_true", help="two steps a stage, to see that it runs; the pictures are noise"
+    )
     train.set_defaults(run=_train)
     check = commands.add_parser("check", help="measure how often the models obey; fails if one misses its target")
     check.add_argument("--only", action="append", metavar="NAME", help="a model; may be given again (default: all)")
@@ -42,15 +49,30 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train(options: argparse.Namespace) -> int:
     from modelpool_training.costs import cost_table, read_costs
-    from modelpool_training.plan import FAST, Plan
+    from modelpool_training.plan import FAST, OtherTraining, Plan
     from modelpool_training.train import train
 
     names = _chosen(options.only)
     if names is None:
         return 2
-    train(names, options.work, options.out, FAST if options.fast else Plan())
-    print(cost_table(read_costs(options.work)))
+    work, out = _folders(options)
+    try:
+        train(names, work, out, FAST if options.fast else Plan())
+    except OtherTraining as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(cost_table(read_costs(work)))
     return 0
+
+
+def _folders(options: argparse.Namespace) -> tuple[Path, Path]:
+    """Of checkpoints and of models. A try-out's noise must not take the place of weights that somebody uses."""
+    if options.fast and not (options.work and options.out):
+        beside = Path(mkdtemp(prefix="modelpool-training-"))
+        work, out = options.work or beside / "work", options.out or beside / "models"
+        print(f"a try-out: checkpoints in {work}, models in {out}", flush=True)
+        return work, out
+    return options.work or _WORK, options.out or _OUT
 
 
 def _check(options: argparse.Namespace) -> int:

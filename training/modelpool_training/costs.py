@@ -19,8 +19,8 @@ def read_costs(work: Path) -> list[Cost]:
     """One cost a stage that has a checkpoint in `work`, in the order of their last steps."""
     found = []
     for file in sorted(work.glob("*.pt"), key=lambda file: file.stat().st_mtime):
-        saved = torch.load(file, weights_only=True, mmap=True)
-        if isinstance(saved, dict):  # the others are latents
+        if not file.name.startswith("latents-"):
+            saved = torch.load(file, weights_only=True, mmap=True)
             found.append(Cost(file.stem, saved["step"], saved["cpu_seconds"]))
     return found
 

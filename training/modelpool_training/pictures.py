@@ -1,7 +1,9 @@
 """Sets of drawings as tensors, and what the autoencoder makes of them."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -9,6 +11,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from modelpool_training.drawing import SIZE, choose_pose, draw_at, filled_mask
+from modelpool_training.stages import save_whole
 from modelpool_training.vocabulary import STYLES, Scene, training_scenes
 
 LATENT_SIZE = 16  # latents on each side of a picture
@@ -88,16 +91,35 @@ class Encoded:
 
 
 def encoded_set(autoencoder: AutoencoderKL, style: str, count: int, seed: int, work: Path) -> Encoded:
-    """A set of drawings, encoded; kept in the work folder, as drawing and encoding take a while."""
-    file = work / f"latents-{style}.pt"
-    if file.exists():
-        latents, covers = torch.load(file, weights_only=True)
-        if len(latents) == count:
-            return Encoded(latents, covers, _choose_scenes(count, np.random.default_rng([seed, STYLES.index(style)])))
+    """A set of drawings, encoded; kept in the work folder, as drawing and encoding take a while.
+
+    What is kept there of another autoencoder or another set, or cannot be read, is made anew.
+    """
+    file, mark = work / f"latents-{style}.pt", _mark(autoencoder, count, seed)
+    kept = _kept(file, mark)
+    if kept is not None:
+        return Encoded(*kept, _choose_scenes(count, np.random.default_rng([seed, STYLES.index(style)])))
     drawings = draw_set(style, count, seed)
     latents, covers = encode(autoencoder, drawings.pixels), cover_of_latents(drawings.covers)
-    torch.save((latents, covers), file)
+    save_whole(file, (mark, latents, covers))
     return Encoded(latents, covers, drawings.scenes)
+
+
+def _kept(file: Path, mark: str) -> tuple[Tensor, Tensor] | None:
+    try:
+        found, latents, covers = torch.load(file, weights_only=True)
+    except (OSError, EOFError, RuntimeError, UnpicklingError, ValueError):  # none, half a file, or an older form
+        return None
+    return (latents, covers) if found == mark else None
+
+
+def _mark(autoencoder: AutoencoderKL, count: int, seed: int) -> str:
+    """What latents depend on. The layer behind the encoder is left out: its scale varies with the number of threads."""
+    digest = sha256(f"{count} {seed}".encode())
+    for name, weight in autoencoder.encoder.state_dict().items():
+        digest.update(name.encode())
+        digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _choose_scenes(count: int, rng: np.random.Generator) -> list[Scene]:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from modelpool_training.plan import OtherTraining
+
 StepLoss = Callable[[int, torch.Generator], Tensor]
 
 SEED = 20240
@@ -35,6 +37,9 @@ def run_stage(
     restarted training sees what an undisturbed one would have seen. `average` is the share that the running average
     of the weights keeps at each step (0 keeps only the latest). The checkpoint counts the processor's seconds, of all
     threads of this process: those of the clock would count what else the machine does, and pauses.
+
+    Raises:
+        OtherTraining: the checkpoint is of a module with other weights.
     """
     file = work / f"{name}.pt"
     optimizer = torch.optim.AdamW(
@@ -44,6 +49,7 @@ def run_stage(
     first, seconds = 0, 0.0
     if file.exists():
         saved = torch.load(file, weights_only=True)
+        _require_same_shapes(file, saved["module"], module)
         first, seconds, averaged = saved["step"], saved["cpu_seconds"], saved["averaged"]
         module.load_state_dict(saved["module"])
         if first < steps:
@@ -66,7 +72,7 @@ def run_stage(
         if step % 20 == 0:
             bar.set_postfix(loss=f"{loss.item():.4f}", refresh=False)
         if (step + 1) % save_every == 0 or step + 1 == steps:
-            _save(
+            save_whole(
                 file,
                 {
                     "step": step + 1,
@@ -101,8 +107,16 @@ def _update_average(averaged: dict[str, Tensor], module: nn.Module, keep: float)
                 averaged[key].copy_(value)
 
 
-def _save(file: Path, content: dict[str, object]) -> None:
-    """Write beside the old checkpoint, then replace it: a kill at any moment leaves one that loads."""
+def _require_same_shapes(file: Path, saved: dict[str, Tensor], module: nn.Module) -> None:
+    ours = {key: value.shape for key, value in module.state_dict().items()}
+    if ours != {key: value.shape for key, value in saved.items()}:
+        raise OtherTraining(
+            f"{file} is the checkpoint of a model that was built otherwise; name another --work, or remove it"
+        )
+
+
+def save_whole(file: Path, content: object) -> None:
+    """Write beside the old file, then replace it: a kill at any moment leaves one that loads."""
     file.parent.mkdir(parents=True, exist_ok=True)
     fresh = file.with_suffix(".tmp")
     torch.save(content, fresh)

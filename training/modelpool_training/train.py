@@ -17,7 +17,7 @@ from modelpool_training.autoencoder import train_autoencoder
 from modelpool_training.export import export_image_to_video, export_text_to_image
 from modelpool_training.image_to_video import train_image_to_video
 from modelpool_training.pictures import Encoded, encoded_set
-from modelpool_training.plan import Plan
+from modelpool_training.plan import Plan, claim_folder
 from modelpool_training.stages import bar_line
 from modelpool_training.text_encoder import train_text_encoder
 from modelpool_training.text_to_image import train_unet
@@ -36,10 +36,11 @@ def train(names: Iterable[str], work: Path, out: Path, plan: Plan) -> None:
     small that does more than one process with them all.
 
     Raises:
+        OtherTraining: `work` has checkpoints of another plan or of models that were built otherwise.
         Exception: what went wrong in training a model; the one beside it is trained to its end first.
     """
     wanted = set(names)
-    work.mkdir(parents=True, exist_ok=True)
+    claim_folder(work, plan)
     write_tokenizer(work / "tokenizer")
     train_autoencoder(work, plan)
     context = get_context("forkserver")  # a fork of this process would inherit torch's threads, and hang

@@ -41,6 +41,7 @@ def test_stages_come_in_the_order_in_which_they_ended_and_latents_are_none(tmp_p
     train(tmp_path, "later", 10)
     train(tmp_path, "earlier", 10)
     torch.save(torch.zeros(2), tmp_path / "latents-flat.pt")
+    (tmp_path / "latents-neon.pt").write_bytes(b"half a file")
     (tmp_path / "later.pt").touch()
     assert [cost.stage for cost in read_costs(tmp_path)] == ["earlier", "later"]
 

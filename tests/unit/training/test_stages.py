@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from modelpool_training.plan import OtherTraining
 from modelpool_training.stages import run_stage
 
 
@@ -40,3 +41,10 @@ def test_interrupted_stage_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
 def test_finished_stage_is_not_trained_again(tmp_path: Path) -> None:
     whole = train(tmp_path, 20)
     assert torch.equal(train(tmp_path, 20, stop_at=0), whole)
+
+
+def test_checkpoint_of_a_model_that_was_built_otherwise_is_refused_by_name(tmp_path: Path) -> None:
+    train(tmp_path, 10)
+    wider = nn.Linear(5, 1)
+    with pytest.raises(OtherTraining, match=r"line\.pt .* built otherwise; name another --work"):
+        run_stage("line", wider, lambda step, _: wider.weight.sum(), work=tmp_path, steps=20, learning_rate=0.05)
