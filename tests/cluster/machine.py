@@ -218,7 +218,7 @@ class Machine:
                 for pid in processes.all_pids()
                 if processes.pid_namespace(pid) == space
                 and processes.inner_pid(pid) == inner
-                and processes.command_line(pid)
+                and not processes.has_ended(pid)
             ),
             None,
         )

@@ -11,6 +11,18 @@ def all_pids() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
+def has_ended(pid: int) -> bool:
+    """Whether a process is gone, or only waits for its parent to hear of it.
+
+    Not told by an empty command line: a process that is just becoming another program has one, too.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return True
+    return next((line.split()[1] in "ZX" for line in status.splitlines() if line.startswith("State:")), True)
+
+
 def command_line(pid: int) -> list[str]:
     """The arguments of a process; none for kernel threads, zombies and processes that are gone."""
     try:
