@@ -35,6 +35,7 @@ class Problem(StrEnum):
 
     NOT_IN_LINE = "not in line"
     NO_DEADLINE = "no deadline"
+    DEADLINE_ASTRAY = "deadline astray"
     NO_LEASE = "no lease"
     ENDLESS_LEASE = "endless lease"
     FOLLOWS_NOBODY = "follows nobody"
@@ -53,6 +54,7 @@ class Problem(StrEnum):
 MEANINGS: dict[Problem, tuple[str, str]] = {
     Problem.NOT_IN_LINE: ("queued, but not (or not rightly) in its line", "put in its place"),
     Problem.NO_DEADLINE: ("waits, but nobody would notice its deadline", "its deadline is watched again"),
+    Problem.DEADLINE_ASTRAY: ("waits, but its deadline is watched at another time", "watched at the right time"),
     Problem.NO_LEASE: ("running without a lease: nobody would run it again", "lease of 30 s, or back in line"),
     Problem.ENDLESS_LEASE: ("running under a lease that ends far in the future", "lease of 30 s"),
     Problem.FOLLOWS_NOBODY: ("follows, but no job leads it", "follows an identical job, or waits itself"),

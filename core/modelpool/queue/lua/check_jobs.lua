@@ -57,7 +57,8 @@ for i = 3, #ARGV do
     if tonumber(job.ticket, 16) > tonumber(call('HGET', key('tally'), 'ticket') or 0) and found('tickets behind', job) then
       call('HSET', key('tally'), 'ticket', tonumber(job.ticket, 16))
     end
-    if job.state ~= 'running' and not call('ZSCORE', key('due'), job.id) and found('no deadline', job) then
+    local due = job.state ~= 'running' and tonumber(call('ZSCORE', key('due'), job.id) or -1)
+    if due and due ~= tonumber(job.deadline) and found(due < 0 and 'no deadline' or 'deadline astray', job) then
       add(key('due'), job.deadline, job.id, ttl_of(job))
     end
     if job.state == 'queued' then check_queued(job) end

@@ -149,7 +149,7 @@ local function retry(job, failure)
     conclude(job, 'failed', {attempts = attempts, error = failure})
   else
     local earlier = job.failures and whole(job, 'failures') .. '\n' or ''
-    local failures = string.format('%s%d %s %s', earlier, now, job.slot, failure) -- at most one in company and two alone
+    local failures = string.format('%s%d %s %s', earlier, now, job.slot or '', failure) -- at most one in company and two alone
     requeue(job, {attempts = attempts, solo = '1', failures = failures})
   end
 end
@@ -170,6 +170,24 @@ local function put_aside(job)
   if one.digest and leader_of(one) == job.id then promote({id = job.id, digest = one.digest}) end
 end
 
+-- What a job needs by whose time it is. Returns how many jobs changed their state.
+local function look_after(id)
+  local job = look(id)
+  if job and job.finished and job.state then return share(job) end
+  if job and not is_sound(job) then
+    put_aside(job)
+  elseif job and now >= tonumber(job.deadline) then
+    conclude(job, 'expired', {error = EXPIRED})
+  elseif job and job.state == 'running' then
+    retry(job, WORKER_LOST)
+  else
+    call('ZREM', key('due'), id) -- damage: it is lost, or waits and nobody needs to look before its deadline
+    if job then add(key('due'), job.deadline, id, ttl_of(job)) end
+    return 0
+  end
+  return 1
+end
+
 -- Look after what is due, a chunk of entries: lapsed leases, passed deadlines, followers of an ended leader.
 -- Returns how many jobs changed their state, and whether there may be more that is due.
 local function settle()
@@ -177,17 +195,16 @@ local function settle()
   local due = call('ZRANGEBYSCORE', key('due'), '-inf', now_text, 'LIMIT', 0, CHUNK)
   for _, id in ipairs(due) do
     if room <= 0 then return moved, true end
-    local job = look(id)
-    if not job then
-      call('ZREM', key('due'), id) -- lost
-    elseif job.finished and job.state then
-      moved = moved + share(job)
-    elseif not is_sound(job) then
-      moved = moved + 1
-      put_aside(job)
-    else
-      moved = moved + 1
-      if now >= tonumber(job.deadline) then conclude(job, 'expired', {error = EXPIRED}) else retry(job, WORKER_LOST) end
+    local before = {}
+    for field, amount in pairs(counted) do before[field] = amount end
+    local done, answer = pcall(look_after, id)
+    if done then
+      moved = moved + answer
+    else -- damage of a kind that nobody foresaw: the others do not wait for it
+      counted = before
+      redis.log(redis.LOG_WARNING, 'modelpool: job ' .. id .. ' is put off: ' .. (type(answer) == 'table' and answer.err or answer))
+      call('ZREM', key('due'), id)
+      add(key('due'), now + MENDED_LEASE_MS, id, RECORD_MS)
     end
   end
   return moved, #due == CHUNK or room <= 0

@@ -1,0 +1,108 @@
+"""One entry among what is due, or one record, that is not as it should be holds up nobody else: workers claim, reapers reap."""
+
+import pytest
+from redis.asyncio import Redis
+
+from modelpool.jobs import JobError, JobFailure, JobState
+from modelpool.queue.check import Problem, QueueCheck
+from modelpool.queue.port import HotModel
+from modelpool.queue.redis import RedisQueue
+from modelpool.queue.rules import WORKER_LOST
+from support.queues import POOL, Clock, Worker, new_job
+
+SAME = "5a" * 32
+DUE = POOL.key("due")
+ONE = HotModel("flux", 1)
+
+
+@pytest.fixture
+def queue(client: Redis, clock: Clock) -> RedisQueue:
+    return RedisQueue(POOL, client, now=clock)
+
+
+async def problems(client: Redis, clock: Clock, *, repair: bool = False) -> list[tuple[Problem, str]]:
+    return [(f.problem, f.what) for f in (await QueueCheck(POOL, client, now=clock).check(repair=repair)).findings]
+
+
+@pytest.mark.parametrize("field", ["slot", "company", "started", "lease", "line", "seq"])
+async def test_a_running_job_whose_record_lost_what_it_can_do_without_runs_again(
+    client: Redis, clock: Clock, queue: RedisQueue, field: str
+) -> None:
+    await queue.enqueue(job := new_job(subject="ann"))
+    await queue.enqueue(other := new_job(subject="bob"))
+    await Worker(queue, ONE).claim()
+    await client.hdel(POOL.key("job", job.id), field)
+    clock.pass_seconds(31)
+    assert await queue.reap() == 1
+    assert {(await Worker(queue, ONE).claim()).jobs[0].id for _ in range(2)} == {job.id, other.id}
+
+
+async def test_an_attempt_on_nobody_knows_which_slot_is_kept_as_such(
+    client: Redis, clock: Clock, queue: RedisQueue
+) -> None:
+    await queue.enqueue(job := new_job())
+    await Worker(queue, ONE).claim()
+    await client.hdel(POOL.key("job", job.id), "slot")
+    clock.pass_seconds(31)
+    await queue.reap()
+    lost = clock.now
+    batch = await Worker(queue, ONE).claim()
+    await client.hdel(POOL.key("job", job.id), "slot")
+    crash = JobError(code="crash", message="It fell over.")
+    assert await queue.fail(batch.lease, job.id, crash)
+    assert (await queue.get(job.id)).failures == (
+        JobFailure(at=lost, slot=None, error=WORKER_LOST),
+        JobFailure(at=lost, slot=None, error=crash),
+    )
+
+
+@pytest.mark.parametrize("which", ["leader", "follower"])
+async def test_a_job_that_is_looked_after_too_early_waits_until_its_deadline(
+    client: Redis, clock: Clock, queue: RedisQueue, which: str
+) -> None:
+    for job in (new_job(id="leader", digest=SAME), new_job(id="follower", digest=SAME), new_job(id="other")):
+        await queue.enqueue(job)
+    deadline = (await queue.get(which)).deadline
+    await client.zadd(DUE, {which: clock.now - 5})
+    assert await queue.reap() == 0
+    assert await client.zscore(DUE, which) == deadline
+    before = await queue.get(which)
+    assert (before.state, before.attempts, before.solo, before.failures) == (
+        JobState.QUEUED if which == "leader" else JobState.FOLLOWING, 0, False, ()
+    )  # fmt: skip
+    assert await problems(client, clock) == []
+
+    await client.zadd(DUE, {which: clock.now - 5})
+    assert await Worker(queue, "flux").ids() == ["leader", "other"]
+
+
+@pytest.mark.parametrize("which", ["leader", "follower"])
+@pytest.mark.parametrize("shift", [-7_200_000, 7_200_000])
+async def test_the_check_tells_of_a_deadline_that_is_watched_at_the_wrong_time(
+    client: Redis, clock: Clock, queue: RedisQueue, which: str, shift: int
+) -> None:
+    for job in (new_job(id="leader", digest=SAME), new_job(id="follower", digest=SAME)):
+        await queue.enqueue(job)
+    deadline = (await queue.get(which)).deadline
+    await client.zadd(DUE, {which: deadline + shift})
+    assert await problems(client, clock) == [(Problem.DEADLINE_ASTRAY, which)]
+    assert await client.zscore(DUE, which) == deadline + shift
+    assert await problems(client, clock, repair=True) == [(Problem.DEADLINE_ASTRAY, which)]
+    assert await client.zscore(DUE, which) == deadline
+    assert await problems(client, clock) == []
+
+
+async def test_one_that_nobody_can_look_after_is_put_off(client: Redis, clock: Clock, queue: RedisQueue) -> None:
+    await queue.enqueue(job := new_job(subject="ann"))
+    await Worker(queue, ONE).claim()
+    await queue.enqueue(other := new_job(subject="bob"))
+    await queue.enqueue(new_job("old", id="expiring", deadline_ms=60_000))
+    await client.hset(POOL.key("job", job.id), "work", "much")
+    for _ in range(3):
+        clock.pass_seconds(30)
+        await queue.reap()
+        assert await client.zscore(DUE, job.id) == clock.now + 30_000
+    assert (await queue.get("expiring")).state is JobState.EXPIRED
+    depths = await queue.depths()
+    assert {model: (depth.queued, depth.running) for model, depth in depths.items()} == {"flux": (1, 1), "old": (0, 0)}
+    assert await Worker(queue, "flux").ids() == [other.id]
