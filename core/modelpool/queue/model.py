@@ -17,7 +17,7 @@ from modelpool.queue.flights import Flights
 from modelpool.queue.job import Bell, Job, Refund
 from modelpool.queue.lines import Lines
 from modelpool.queue.port import Batch, Enqueued, FailureKind, HotModel, ModelDepth, Outcome, Renewal
-from modelpool.queue.rules import CACHE_MS, DAY_MS, EXPIRED, WORKER_LOST, line_of
+from modelpool.queue.rules import CACHE_MS, DAY_MS, EXPIRED, WORKER_LOST, kept, line_of
 
 
 class QueueModel:
@@ -161,9 +161,9 @@ class QueueModel:
         if job is None:
             return False
         if kind is FailureKind.FINAL:
-            self._conclude(job, JobState.FAILED, now, error)
+            self._conclude(job, JobState.FAILED, now, kept(error))
         else:
-            self._retry(job, now, error)
+            self._retry(job, now, kept(error))
         return True
 
     def release(self, lease: str, jobs: Sequence[str]) -> int:

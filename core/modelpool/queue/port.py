@@ -153,7 +153,7 @@ class Queue(Protocol):
         ...
 
     async def fail(self, lease: str, job: str, error: JobError, kind: FailureKind = FailureKind.RETRY) -> bool:
-        """End the attempt unhappily. False: the lease was gone."""
+        """End the attempt unhappily. False: the lease was gone. Of a long message the first 2,048 characters are kept."""
         ...
 
     async def release(self, lease: str, jobs: Sequence[str]) -> int:

@@ -63,7 +63,7 @@ def fields_of(job: NewJob, key: str) -> list[str | bytes]:
 
 
 def _put_body(fields: list[str | bytes], body: bytes) -> None:
-    """The request, in slices that Redis keeps compact when it is long, as the scripts' ``put`` does it."""
+    """The request, in slices that Redis keeps compact when it is long. It never changes."""
     size = SLICE if len(body) <= SLICE * SLICES else -(-len(body) // SLICES)
     for name, start in zip(_BODY_SLICES, range(0, len(body), size), strict=False):
         fields += name, body[start : start + size]

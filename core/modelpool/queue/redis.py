@@ -24,6 +24,7 @@ from modelpool.queue.records import (
     short_hash,
     short_keys,
 )
+from modelpool.queue.rules import kept
 from modelpool.queue.running import ScriptRunner
 from modelpool.resources.pool import PoolRef
 
@@ -119,7 +120,7 @@ class RedisQueue:
 
     async def fail(self, lease: str, job: str, error: JobError, kind: FailureKind = FailureKind.RETRY) -> bool:
         """End the attempt unhappily. False: the lease was gone."""
-        return bool(await self._run("fail", lease, job, error.to_json(), kind.value))
+        return bool(await self._run("fail", lease, job, kept(error).to_json(), kind.value))
 
     async def release(self, lease: str, jobs: Sequence[str]) -> int:
         """Give jobs back unstarted or interrupted (drain): no attempt counted. Returns how many were held."""

@@ -25,6 +25,9 @@ LONGEST_LEASE_MS = 10 * 60_000
 LINES = ("paid", "free")
 """Lanes of one line share it by weight; the first line goes first, always."""
 
+MESSAGE_LENGTH = 2_048
+"""Characters of an error's message that are kept: a record has room for three errors, not for a library's whole output."""
+
 WORKER_LOST = JobError(
     code="worker_lost", message="The worker stopped answering while it ran this job, three times in a row."
 )
@@ -34,3 +37,10 @@ EXPIRED = JobError(code="expired", message="The job did not finish before its de
 def line_of(lane: Lane) -> str:
     """The line that jobs of this lane wait in."""
     return "paid" if lane is Lane.PAID else "free"
+
+
+def kept(error: JobError) -> JobError:
+    """An error as a record keeps it: what is too long of its message is cut off."""
+    if len(error.message) <= MESSAGE_LENGTH:
+        return error
+    return error.model_copy(update={"message": error.message[: MESSAGE_LENGTH - 1] + "…"})

@@ -57,6 +57,34 @@ async def test_long_errors_and_results_come_back_whole(queue: Queue, worker: Wor
     assert (await queue.get(again.id)).result == result
 
 
+@pytest.mark.parametrize("length", range(6200, 6420, 20))
+async def test_errors_that_grow_past_what_lies_in_small_slices_come_back_whole(
+    queue: Queue, worker: Worker, length: int
+) -> None:
+    await queue.enqueue(job := new_job())
+    first = JobError(code="x", message="🌊" * 1500 + "m" * (length - 6000))
+    errors = [first, JobError(code="x", message="y"), JobError(code="x", message="z" * 100)]
+    for error in errors:
+        assert await queue.fail((await worker.claim()).lease, job.id, error)
+        record = await queue.get(job.id)
+        kept = [failure.error for failure in record.failures] + ([record.error] if record.error else [])
+        assert kept == errors[: len(kept)]
+    assert record.state is JobState.FAILED
+
+
+async def test_the_message_of_an_error_is_cut_at_2048_characters(queue: Queue, worker: Worker) -> None:
+    await queue.enqueue(job := new_job())
+    for sentence in ("水" * 2048, "水" * 2049, "long " * 100_000):
+        assert await queue.fail((await worker.claim()).lease, job.id, JobError(code="x", message=sentence))
+    record = await queue.get(job.id)
+    assert record.error == JobError(code="x", message=("long " * 410)[:2047] + "…")
+    assert [failure.error.message for failure in record.failures] == ["水" * 2048, "水" * 2047 + "…"]
+    await queue.enqueue(job := new_job())
+    crash = JobError(code="x", message="s" * 5000)
+    assert await queue.fail((await worker.claim()).lease, job.id, crash, FailureKind.FINAL)
+    assert (await queue.get(job.id)).error == JobError(code="x", message="s" * 2047 + "…")
+
+
 async def test_an_unknown_job_is_not_found(queue: Queue) -> None:
     with pytest.raises(JobNotFound):
         await queue.get("nobody")

@@ -78,16 +78,19 @@ local function slice_name(field, n)
   return SLICED[field][n] or field:sub(1, 1) .. n
 end
 
--- Put a field and its value behind `args`; a long one in slices, as many as it takes, but not thousands.
+-- Put a field and its value behind `args`; a long one in slices, as many as it takes, but not thousands. A longer value
+-- never has fewer slices, or the last ones of a shorter one would be read behind it.
 local function put(args, field, value)
-  local n, size = #args, SLICE
-  if not SLICED[field] or #value <= size then
+  local n = #args
+  if not SLICED[field] or #value <= SLICE then
     args[n + 1], args[n + 2] = field, value
     return
   end
-  size = math.max(size, math.ceil(#value / SLICES))
-  for i = 1, math.ceil(#value / size) do
-    args[n + 1], args[n + 2] = slice_name(field, i), value:sub(size * (i - 1) + 1, size * i)
+  local length = #value
+  local slices = math.min(SLICES, math.ceil(length / SLICE))
+  for i = 1, slices do
+    args[n + 1], args[n + 2] = slice_name(field, i),
+      value:sub(math.floor(length * (i - 1) / slices) + 1, math.floor(length * i / slices))
     n = n + 2
   end
 end
