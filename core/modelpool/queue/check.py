@@ -43,6 +43,7 @@ class Problem(StrEnum):
     RECORD_CUT = "record cut"
     DEBT_LOST = "debt lost"
     TICKETS_BEHIND = "tickets behind"
+    VIRTUAL_TIME_LOST = "virtual time lost"
     ENTRY_OF_NOBODY = "entry of nobody"
     ENTRY_ASTRAY = "entry astray"
     FLIGHT_TO_NOWHERE = "flight to nowhere"
@@ -62,6 +63,10 @@ MEANINGS: dict[Problem, tuple[str, str]] = {
     Problem.RECORD_CUT: ("lacks what no job can do without", "failed, refunded as far as it can be, and removed"),
     Problem.DEBT_LOST: ("its user's virtual time is lost: the user's next job would start too early", "set again"),
     Problem.TICKETS_BEHIND: ("came later than the count of tickets says: newcomers would overtake it", "count raised"),
+    Problem.VIRTUAL_TIME_LOST: (
+        "a line's virtual time is lost: all of a newcomer's jobs would go first",
+        "set to that of the first in line",
+    ),
     Problem.ENTRY_OF_NOBODY: ("stands somewhere without a record", "entry removed"),
     Problem.ENTRY_ASTRAY: ("stands where its record says that it does not", "entry removed"),
     Problem.FLIGHT_TO_NOWHERE: ("identical jobs would follow a job that is not in flight", "removed"),
@@ -142,6 +147,7 @@ class _Walk:
     async def walk(self) -> Report:
         async for names in self._names():
             await self._keys(names)
+        await self._time()
         await self._leaders()
         placed = await self._entries()
         await self._homeless(self._unsettled - placed)
@@ -181,6 +187,11 @@ class _Walk:
                     self._unsettled.add(job)
                 else:
                     self._add(problem, job)
+
+    async def _time(self) -> None:
+        if any(finding.problem is Problem.TICKETS_BEHIND for finding in self._found):
+            for problem, line in await self._ask("check_time", self._flag, *sorted(self._sets["line"])):
+                self._add(problem, line)
 
     async def _leaders(self) -> None:
         leaders = sorted({name.partition(":")[2] for name in self._sets["followers"]})

@@ -90,6 +90,7 @@ _SHARED = {
     "check_entries": ("prelude", "endings"),
     "check_leaders": ("prelude", "endings"),
     "check_keys": ("prelude",),
+    "check_time": ("prelude",),
     "recount": ("prelude",),
 }
 VERBS = tuple(_SHARED)

@@ -340,6 +340,35 @@ class TestCounters:
         assert (report.findings, report.counted) == ([], False)
 
 
+class TestVirtualTime:
+    @pytest.mark.parametrize("lane", [Lane.ACCOUNT, Lane.PAID])
+    async def test_lost_comes_back_and_a_newcomer_does_not_ask_for_much_ahead_of_a_regular(
+        self, client: Redis, clock: Clock, lane: Lane
+    ) -> None:
+        stage = Stage(client, clock)
+        worker = Worker(stage.queue, HotModel("flux", 1))
+        regular = [await stage.put(f"regular{n}", "flux", lane, subject="regular", work=100) for n in range(20)]
+        for job in regular[:15]:
+            assert await worker.ids() == [job]
+        await client.delete(stage.key("tally"))
+        lost = (Problem.VIRTUAL_TIME_LOST, line_of(lane))
+        assert lost in {(f.problem, f.what) for f in await stage.found()}
+        assert (*lost, True) in {(f.problem, f.what, f.mended) for f in await stage.found(repair=True)}
+        assert await stage.found() == []
+        for n in range(50):
+            await stage.put(f"fresh{n}", "flux", lane, subject="fresh", work=1)
+        assert await stage.queue.position(regular[15]) == 0
+
+    async def test_that_has_come_nowhere_because_the_first_cancelled_is_no_finding(
+        self, client: Redis, clock: Clock
+    ) -> None:
+        stage = Stage(client, clock)
+        for name in ("first", "second"):
+            await stage.put(name)
+        await stage.queue.cancel("first")
+        assert await stage.found() == []
+
+
 class TestWakingUp:
     """What a repair makes ready to run rings the workers, as an arrival does: one that is idle would sleep on."""
 
