@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import redis
@@ -80,6 +81,15 @@ class RedisProcess:
     def stop(self) -> None:
         """End the server in order (SIGTERM)."""
         self._end(signal.SIGTERM)
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Meanwhile the server answers nobody, and no connection ends (SIGSTOP)."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
     def flush(self) -> None:
         """Remove every key of every database."""

@@ -17,6 +17,7 @@ from modelpool.errors import InvalidInput, QueueUnavailable
 from modelpool.queue import sentinel
 from modelpool.queue.cancellation import make_cancellable
 from modelpool.queue.packing import pack_in_c
+from modelpool.queue.patience import PatientRedis
 
 OLDEST_REDIS = (6, 2)
 _REFUSALS = ("OOM", "MISCONF", "NOREPLICAS", "LOADING", "READONLY", "MASTERDOWN", "BUSY ")
@@ -26,8 +27,8 @@ _REFUSALS = ("OOM", "MISCONF", "NOREPLICAS", "LOADING", "READONLY", "MASTERDOWN"
 async def connect(url: str, *, max_connections: int = 32) -> Redis:
     """A client for ``redis://``, ``rediss://``, ``unix://`` or ``redis+sentinel://``, checked to be of use as a queue.
 
-    A lost connection is retried for about a second: every verb of the queue may be repeated. Who waits for a free
-    connection of the pool waits at most five seconds.
+    A lost connection is tried again a few times: every verb of the queue may be repeated. Whatever happens, a command ends within
+    :data:`modelpool.queue.patience.ANSWER_SECONDS`. Who waits for a free connection of the pool waits at most five seconds.
 
     :raises InvalidInput: no such URL, Redis Cluster, an eviction policy that throws queued jobs away, or a Redis too old.
     :raises QueueUnavailable: nobody answers.
@@ -35,7 +36,7 @@ async def connect(url: str, *, max_connections: int = 32) -> Redis:
     pool = _pool(url, max_connections)
     make_cancellable(pool)
     pack_in_c(pool)
-    client = Redis.from_pool(pool)
+    client = PatientRedis.from_pool(pool)
     try:
         with unavailable():
             _check(url, await client.info())

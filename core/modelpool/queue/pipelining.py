@@ -19,6 +19,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from modelpool.queue.packing import Words, command, packed
+from modelpool.queue.patience import answered_in_time
 
 _TRIPS = 2
 """Pipelines under way at one time: Redis works on one while this process reads the answers of the other."""
@@ -38,6 +39,8 @@ class _Passenger:
     words: bytes
     """As they go over the wire: who cannot be packed does not travel."""
     answer: asyncio.Future[Any]
+    boarded: float
+    """When, on the event loop's clock."""
     head: Words | None = None
     """Of a command that is made one with others of the same head: ``words`` are what comes behind it."""
 
@@ -71,7 +74,8 @@ class Pipelining:
         return await self._board(words, head)
 
     async def _board(self, words: Words, head: Words | None = None) -> Any:
-        passenger = _Passenger(len(words), packed(words), asyncio.get_running_loop().create_future(), head)
+        loop = asyncio.get_running_loop()
+        passenger = _Passenger(len(words), packed(words), loop.create_future(), loop.time(), head)
         self._waiting.append(passenger)
         if len(self._trips) < _TRIPS:
             trip = asyncio.create_task(self._travel())
@@ -101,7 +105,9 @@ class Pipelining:
         groups = _groups(aboard)
         answers: list[Any]
         try:
-            answers = await self._exchange([_command(group) for group in groups])
+            # The first has waited longest, so those behind are told in time too.
+            async with answered_in_time(since=aboard[0].boarded):
+                answers = await self._exchange([_command(group) for group in groups])
         except Exception as error:
             answers = [error] * len(groups)
         for group, answer in zip(groups, answers, strict=True):

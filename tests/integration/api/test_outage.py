@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
+from modelpool.queue.patience import ANSWER_SECONDS
 from modelpool_api.settings import Settings
 from support import RedisProcess, bundled_redis, debian_redis, wait_until
 from support.running_api import Api, published, ready, running_api
@@ -89,6 +92,18 @@ async def test_jobs_survive_a_killed_redis_and_so_does_the_api(
     async with started.worker.work():
         answer = await started.http.get(f"/v1/jobs/{job}", params={"wait": 20})
     assert answer.json()["state"] == "succeeded"
+
+
+async def test_a_redis_that_hangs_is_a_503_in_time(started: Api, server: RedisProcess) -> None:
+    ask = partial(started.http.post, "/v1/jobs", json={"model": "shapes", "prompt": "x"})
+    with server.hanging():
+        async with asyncio.timeout(ANSWER_SECONDS + 2):
+            refusals = await asyncio.gather(*(ask() for _ in range(6)))
+    for refused in refusals:
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "queue_unavailable")
+        assert int(refused.headers["retry-after"]) >= 1
+    await wait_until(lambda: _is_ready(started.http), timeout=20)
+    assert (await ask()).status_code == 202
 
 
 async def test_one_who_waits_through_an_outage_hears_the_end(started: Api, server: RedisProcess) -> None:
