@@ -71,13 +71,13 @@ async def list_jobs(place: Place, shown: Shown, *, wanted: Filter, limit: int, s
     oldest: list[JobSummary] = []
     read, complete = 0, True
     async for size, fitting in matching(place, wanted):
+        if size and read >= scan:
+            complete = False
+            break
         for job in fitting:
             sums.setdefault(Group(job.pool, job.model, job.lane, job.state), Sum()).add(job)
         oldest = heapq.nsmallest(limit, [*oldest, *fitting], key=lambda job: (job.enqueued_at, job.id))
         read += size
-        if read >= scan:
-            complete = False
-            break
     groups = sorted(sums.items())
     if shown.as_json:
         shown.json(

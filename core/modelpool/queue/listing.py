@@ -12,8 +12,8 @@ from modelpool.queue.connection import unavailable
 from modelpool.queue.running import ScriptRunner
 from modelpool.resources.pool import PoolRef
 
-PAGE = 500
-"""Records that one script reads."""
+PAGE = 64
+"""Records that one script reads, or about so many: it keeps all others waiting meanwhile."""
 _FIELDS = 11
 
 
@@ -44,7 +44,7 @@ class JobList:
         self._run = ScriptRunner(pool, client)
 
     async def pages(self) -> AsyncIterator[list[JobSummary]]:
-        """Jobs, some hundred at a time; Redis serves others in between.
+        """Jobs, some dozen at a time; Redis serves others in between.
 
         :raises QueueUnavailable: Redis is away.
         """

@@ -13,6 +13,7 @@ from redis import Redis
 from modelpool.documents import POOLS_KEY
 from modelpool.jobs import JobError, JobRecord, JobState, Lane, NewJob
 from modelpool.queue.connection import connect
+from modelpool.queue.listing import PAGE
 from modelpool.queue.port import FailureKind, HotModel
 from modelpool.queue.redis import RedisQueue
 from modelpool.resources.pool import PoolRef
@@ -138,9 +139,18 @@ class TestList:
         assert sum(group["jobs"] for group in shown["groups"]) == 5
 
     def test_a_scan_that_stops_early_says_so(self, stage: Stage) -> None:
-        stage.put(*[job_of_pool() for _ in range(3)])
-        assert not stage.json("ls", "--scan", "2")["complete"]
+        stage.put(*[job_of_pool() for _ in range(3 * PAGE)])
+        shown = stage.json("ls", "--scan", "2")
+        assert shown["read"] < 3 * PAGE
+        assert not shown["complete"]
         assert "raise --scan" in stage.run("ls", "--scan", "2").stdout
+
+    @pytest.mark.parametrize("jobs", [3, 3 * PAGE])
+    def test_a_scan_that_ends_with_the_last_record_is_complete(self, stage: Stage, jobs: int) -> None:
+        stage.put(*[job_of_pool() for _ in range(jobs)])
+        shown = stage.json("ls", "--scan", str(jobs))
+        assert (shown["read"], shown["complete"]) == (jobs, True)
+        assert "raise --scan" not in stage.run("ls", "--scan", str(jobs)).stdout
 
 
 class TestShow:
