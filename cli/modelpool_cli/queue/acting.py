@@ -6,12 +6,12 @@ import asyncio
 import secrets
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import click
 
-from modelpool.errors import JobIsFinal, JobNotFound, ModelpoolError
+from modelpool.errors import JobIsFinal, JobNotFound, ModelpoolError, QueueUnavailable
 from modelpool.jobs import JobRecord, JobState, NewJob
 from modelpool.queue.listing import JobSummary
 from modelpool.queue.port import Outcome
@@ -25,24 +25,22 @@ RETRIED = {JobState.FAILED, JobState.EXPIRED}
 
 
 async def cancel_by_id(place: Place, shown: Shown, *, jobs: Sequence[str]) -> Exit:
-    """Cancel these jobs, one after the other; what cannot be cancelled does not keep the others."""
-    done: list[dict[str, Any]] = []
-    for job in jobs:
-        try:
-            done.append(_ended(await place.queue_of(job).cancel(job)))
-        except (JobNotFound, JobIsFinal) as error:
-            done.append(_refused(job, error, shown))
-    if shown.as_json:
-        shown.json(done)
-    else:
-        for row in done:
-            if "error" not in row:
-                shown.say(f"{row['id']} {row['state']}{', refunded' if row['refunded'] else ''}")
-    return _code(done)
+    """Cancel these jobs, one after the other; what cannot be cancelled does not keep the others.
+
+    :raises QueueUnavailable: Redis is away; what was done by then has been told.
+    """
+
+    async def cancel(job: str) -> dict[str, Any]:
+        return _ended(await place.queue_of(job).cancel(job))
+
+    return await _one_by_one(shown, jobs, cancel, lambda row: ", refunded" if row["refunded"] else "")
 
 
 async def cancel_matching(place: Place, shown: Shown, *, wanted: Filter, ask: bool) -> Exit:
-    """Cancel all that fit, after a look at how many there are. What began to run since then goes on, unless wanted."""
+    """Cancel all that fit, after a look at how many there are. What began to run since then goes on, unless wanted.
+
+    :raises QueueUnavailable: Redis is away; what was done by then has been told.
+    """
     found = [job async for _, page in matching(place, wanted) for job in page]
     if ask and found:
         _confirm(found)
@@ -51,7 +49,8 @@ async def cancel_matching(place: Place, shown: Shown, *, wanted: Filter, ask: bo
     found.sort(key=lambda job: job.state is not JobState.FOLLOWING)
     only_waiting = JobState.RUNNING not in wanted.states
     ended: list[JobRecord] = []
-    running = 0
+    running = remaining = 0
+    away: QueueUnavailable | None = None
     for start in range(0, len(found), CONNECTIONS):
         tried = (
             queues[job.pool].cancel(job.id, only_waiting=only_waiting) for job in found[start : start + CONNECTIONS]
@@ -61,8 +60,14 @@ async def cancel_matching(place: Place, shown: Shown, *, wanted: Filter, ask: bo
                 ended.append(outcome)
             elif isinstance(outcome, JobRecord):
                 running += 1
+            elif isinstance(outcome, QueueUnavailable):
+                away = outcome
+                remaining += 1
             elif not isinstance(outcome, JobNotFound | JobIsFinal):  # those came to an end by themselves meanwhile
                 raise outcome
+        if away:
+            remaining += len(found[start + CONNECTIONS :])
+            break
     refunded = sum(_ended(record)["refunded"] for record in ended)
     if shown.as_json:
         shown.json(
@@ -71,6 +76,7 @@ async def cancel_matching(place: Place, shown: Shown, *, wanted: Filter, ask: bo
                 "cancelled": len(ended),
                 "refunded": refunded,
                 "running": running,
+                "remaining": remaining,
                 "jobs": [job.id for job in ended],
             }
         )
@@ -78,34 +84,31 @@ async def cancel_matching(place: Place, shown: Shown, *, wanted: Filter, ask: bo
         shown.say("Nothing to cancel.")
     else:
         began = f"; {running:,} began to run meanwhile and {'goes' if running == 1 else 'go'} on" if running else ""
-        rest = len(found) - len(ended) - running
+        rest = len(found) - len(ended) - running - remaining
         ended_otherwise = f"; {rest:,} had ended meanwhile" if rest else ""
-        shown.say(f"Cancelled {counted(len(ended), 'job')}, refunded {refunded:,}{began}{ended_otherwise}.")
+        left = f"; not done for {counted(remaining, 'job')}" if remaining else ""
+        shown.say(f"Cancelled {counted(len(ended), 'job')}, refunded {refunded:,}{began}{ended_otherwise}{left}.")
+    if away:
+        raise away
     return Exit.OK
 
 
 async def retry_jobs(place: Place, shown: Shown, *, jobs: Sequence[str]) -> Exit:
-    """Enqueue the same again, for nobody's money."""
-    done: list[dict[str, Any]] = []
-    for job in jobs:
-        try:
-            queue = place.queue_of(job)
-            record = await queue.get(job)
-            if record.state not in RETRIED:
-                raise JobIsFinal(f"job {job} is {record.state}: only failed and expired jobs are retried")
-            enqueued = await queue.enqueue(again(record, secrets.token_urlsafe(16)))
-        except (JobNotFound, JobIsFinal) as error:
-            done.append(_refused(job, error, shown))
-            continue
+    """Enqueue the same again, for nobody's money.
+
+    :raises QueueUnavailable: Redis is away; what was done by then has been told.
+    """
+
+    async def retry(job: str) -> dict[str, Any]:
+        queue = place.queue_of(job)
+        record = await queue.get(job)
+        if record.state not in RETRIED:
+            raise JobIsFinal(f"job {job} is {record.state}: only failed and expired jobs are retried")
+        enqueued = await queue.enqueue(again(record, secrets.token_urlsafe(16)))
         before = enqueued.outcome is Outcome.REPEATED
-        done.append({"id": enqueued.record.id, "of": job, "state": enqueued.record.state, "retriedBefore": before})
-    if shown.as_json:
-        shown.json(done)
-    else:
-        for row in done:
-            if "error" not in row:
-                shown.say(f"{row['id']} {row['state']}{', retried before' if row['retriedBefore'] else ''}")
-    return _code(done)
+        return {"id": enqueued.record.id, "of": job, "state": enqueued.record.state, "retriedBefore": before}
+
+    return await _one_by_one(shown, jobs, retry, lambda row: ", retried before" if row["retriedBefore"] else "")
 
 
 def again(record: JobRecord, token: str) -> NewJob:
@@ -122,6 +125,38 @@ def again(record: JobRecord, token: str) -> NewJob:
         idempotency_key=f"retry of {record.id}",
         fingerprint="",
     )
+
+
+async def _one_by_one(
+    shown: Shown,
+    jobs: Sequence[str],
+    act: Callable[[str], Awaitable[dict[str, Any]]],
+    note: Callable[[dict[str, Any]], str],
+) -> Exit:
+    """Act on each, and tell what came of it; on the rest too, when Redis goes away midway."""
+    done: list[dict[str, Any]] = []
+    away: QueueUnavailable | None = None
+    for job in jobs:
+        try:
+            done.append(await act(job))
+        except (JobNotFound, JobIsFinal) as error:
+            shown.complain(error.message)
+            done.append(_refused(job, error))
+        except QueueUnavailable as error:
+            away = error
+            break
+    left = jobs[len(done) :]
+    if shown.as_json:
+        shown.json([*done, *(_refused(job, away) for job in left if away)])
+    else:
+        for row in done:
+            if "error" not in row:
+                shown.say(f"{row['id']} {row['state']}{note(row)}")
+        if left:
+            shown.say(f"Not done for {counted(len(left), 'job')}.")
+    if away:
+        raise away
+    return Exit.REFUSED if any("error" in row for row in done) else Exit.OK
 
 
 def _confirm(found: Sequence[JobSummary]) -> None:
@@ -143,10 +178,5 @@ def _ended(record: JobRecord) -> dict[str, Any]:
     return {"id": record.id, "state": record.state, "refunded": refunded}
 
 
-def _refused(job: str, error: ModelpoolError, shown: Shown) -> dict[str, Any]:
-    shown.complain(error.message)
+def _refused(job: str, error: ModelpoolError) -> dict[str, Any]:
     return {"id": job, "error": {"code": error.code, "message": error.message}}
-
-
-def _code(done: Sequence[dict[str, Any]]) -> Exit:
-    return Exit.REFUSED if any("error" in row for row in done) else Exit.OK

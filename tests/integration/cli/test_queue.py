@@ -3,7 +3,9 @@
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from itertools import count
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -18,8 +20,9 @@ from modelpool.queue.port import FailureKind, HotModel
 from modelpool.queue.redis import RedisQueue
 from modelpool.resources.pool import PoolRef
 from modelpool_cli.main import modelpool
+from modelpool_cli.queue.places import CONNECTIONS
 from modelpool_local.exits import CommandFailed, Exit
-from support import unused_port
+from support import RedisProcess, bundled_redis, debian_redis, unused_port
 from support.queues import POOL, new_job, new_result
 
 T = TypeVar("T")
@@ -259,6 +262,86 @@ class TestWorkersThatClaimMeanwhile:
         answer = stage.json("cancel", "--model", "flux", "--running")
         assert (answer["cancelled"], answer["refunded"], answer["running"]) == (2, 1, 0)
         assert stage.record(claimed.id).state is JobState.CANCELLED
+
+
+class TestRedisThatGoesAwayMidway:
+    """What was done by then is told, and how much is left."""
+
+    @pytest.fixture(params=[bundled_redis, debian_redis], ids=["redis6", "redis7"])
+    def server(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisProcess]:
+        with RedisProcess(request.param(), tmp_path) as server:
+            yield server
+
+    @pytest.fixture
+    def stage(self, server: RedisProcess) -> Stage:
+        return Stage(server.url)
+
+    @pytest.fixture
+    def goes_away_at(self, server: RedisProcess, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
+        """Before the queue's verb is called for the nth time."""
+
+        def arm(verb: str, call: int) -> None:
+            calls, acts = count(1), getattr(RedisQueue, verb)
+
+            async def act(*args: Any, **options: Any) -> Any:
+                if next(calls) == call:
+                    server.kill()
+                return await acts(*args, **options)
+
+            monkeypatch.setattr(RedisQueue, verb, act)
+
+        return arm
+
+    @staticmethod
+    def ends_unreachable(result: Result) -> None:
+        assert isinstance(result.exception, CommandFailed), result.exception
+        assert result.exception.code is Exit.UNREACHABLE
+        assert "Redis cannot be reached" in result.exception.message
+
+    def test_of_ids(self, stage: Stage, goes_away_at: Callable[[str, int], None]) -> None:
+        stage.put(*(jobs := [job_of_pool() for _ in range(4)]))
+        goes_away_at("cancel", 3)
+        result = stage.run("cancel", *(job.id for job in jobs))
+        self.ends_unreachable(result)
+        told = [f"{job.id} cancelled, refunded" for job in jobs[:2]]
+        assert result.stdout.splitlines() == [*told, "Not done for 2 jobs."]
+
+    def test_of_ids_for_programs(self, stage: Stage, goes_away_at: Callable[[str, int], None]) -> None:
+        stage.put(*(jobs := [job_of_pool() for _ in range(4)]))
+        goes_away_at("cancel", 3)
+        result = stage.run("cancel", *(job.id for job in jobs), "--json")
+        self.ends_unreachable(result)
+        rows = json.loads(result.stdout)
+        assert [row["id"] for row in rows] == [job.id for job in jobs]
+        assert [row.get("error", {}).get("code") for row in rows] == [None, None, *["queue_unavailable"] * 2]
+
+    def test_of_all_that_wait(self, stage: Stage, goes_away_at: Callable[[str, int], None]) -> None:
+        stage.put(*[job_of_pool() for _ in range(CONNECTIONS + 4)])
+        goes_away_at("cancel", CONNECTIONS + 1)
+        result = stage.run("drain", "--yes")
+        self.ends_unreachable(result)
+        assert result.stdout == f"Cancelled {CONNECTIONS} jobs, refunded {CONNECTIONS}; not done for 4 jobs.\n"
+
+    def test_of_all_that_wait_for_programs(self, stage: Stage, goes_away_at: Callable[[str, int], None]) -> None:
+        stage.put(*[job_of_pool() for _ in range(CONNECTIONS + 4)])
+        goes_away_at("cancel", CONNECTIONS + 1)
+        result = stage.run("drain", "--yes", "--json")
+        self.ends_unreachable(result)
+        answer = json.loads(result.stdout)
+        assert (answer["found"], answer["cancelled"], answer["remaining"]) == (CONNECTIONS + 4, CONNECTIONS, 4)
+        assert len(answer["jobs"]) == CONNECTIONS
+
+    def test_of_retries(self, stage: Stage, goes_away_at: Callable[[str, int], None]) -> None:
+        jobs = [job_of_pool() for _ in range(3)]
+        for job in jobs:
+            stage.put(job)
+            stage.fail(job.id)
+        goes_away_at("enqueue", 2)
+        result = stage.run("retry", *(job.id for job in jobs))
+        self.ends_unreachable(result)
+        retried, left = result.stdout.splitlines()
+        assert retried.startswith(f"{POOL.short_id}-")
+        assert (retried.endswith(" queued"), left) == (True, "Not done for 2 jobs.")
 
 
 class TestRetry:
