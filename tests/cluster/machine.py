@@ -9,12 +9,9 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
 
 from cluster import init, processes
 from cluster.errors import ClusterError
@@ -42,29 +39,6 @@ def run(*command: str | Path, seconds: float = 120, stdin: str | None = None) ->
     if outcome.returncode:
         raise ClusterError(f"{name}: {(outcome.stderr or outcome.stdout).strip()}")
     return outcome.stdout
-
-
-@contextmanager
-def drain(command: Sequence[str | Path]) -> Iterator[IO[bytes]]:
-    """A program's standard input, as a stream; it must end well after the end of the block, else ClusterError is raised."""
-    with (
-        tempfile.TemporaryFile() as said,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said) as process,
-    ):
-        if process.stdin is None:
-            raise AssertionError("a pipe was asked for")
-        try:
-            yield process.stdin
-            process.stdin.close()
-        except BrokenPipeError:
-            process.stdin = None  # it says why
-        _check(command, process, said)
-
-
-def _check(command: Sequence[str | Path], process: "subprocess.Popen[bytes]", said: IO[bytes]) -> None:
-    if process.wait():
-        said.seek(0)
-        raise ClusterError(f"{' '.join(map(str, command))}: {said.read().decode(errors='replace').strip()}")
 
 
 def _content(path: Path) -> str:
@@ -150,10 +124,6 @@ class Machine:
     def run(self, *command: str | Path, seconds: float = 120, stdin: str | None = None) -> str:
         """`run`, on this machine."""
         return run(*self._enter(), *command, seconds=seconds, stdin=stdin)
-
-    def drain(self, *command: str | Path) -> AbstractContextManager[IO[bytes]]:
-        """`drain`, on this machine."""
-        return drain([*self._enter(), *command])
 
     def ip(self, command: str) -> None:
         """Run `ip COMMAND` on this machine's network; processes are numbered as the host does."""

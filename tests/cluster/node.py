@@ -122,8 +122,10 @@ class Node:
             self.ctr("snapshots", "prepare", unfinished, *([below] if below else []))
             place(layer, self._top(unfinished))
             self.ctr("snapshots", "commit", name, unfinished)
-        with self.machine.drain(*self._ctr, "images", "import", "--local", "-") as stream:
-            write_description(stream, image)
+        description = self.machine.folder / "image.tar"
+        with description.open("wb") as out:
+            write_description(out, image)
+        self.ctr("images", "import", "--local", description)
 
     def _top(self, snapshot: str) -> Path:
         """The folder that a snapshot's own files are in."""

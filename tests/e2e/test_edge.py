@@ -13,7 +13,7 @@ from cluster import Cluster
 from cluster.helm import Helm
 from cluster.kubectl import Kubectl
 from cluster.layout import NODES
-from support.installation import DEFINITION, RELEASE, Installation
+from support.installation import RELEASE, Installation, installed_apart
 from support.one_moment import Sent, at_one_moment
 
 NAMESPACE = "e2e-edge"
@@ -52,33 +52,15 @@ class Edge:
 @pytest.fixture(scope="module")
 def installation(helm: Helm, kubectl: Kubectl, images: dict[str, str], cluster: Cluster) -> Iterator[Installation]:
     """The chart with an edge on the first node, in a namespace that insists on the restricted level; no pool."""
-    there = kubectl.find("customresourcedefinition", DEFINITION) is not None
-    kubectl("create", "namespace", NAMESPACE)
-    kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
-    without_claim = {"persistence": {"enabled": False}}
-    values = {
-        "crds": {"install": not there},
-        "operator": {"namespaces": [NAMESPACE]},
-        "redis": without_claim,
-        "store": without_claim,
-        "edge": {
-            "enabled": True,
-            "replicas": 1,
-            "podNetworks": [str(cluster.addresses.pods)],
-            "service": {"type": "NodePort"},
-            "nodeSelector": {"kubernetes.io/hostname": NODES[0]},
-        },
+    edge = {
+        "enabled": True,
+        "replicas": 1,
+        "podNetworks": [str(cluster.addresses.pods)],
+        "service": {"type": "NodePort"},
+        "nodeSelector": {"kubernetes.io/hostname": NODES[0]},
     }
-    made = Installation(kubectl, helm, images, NAMESPACE, values)
-    try:
-        made.be_there()
+    with installed_apart(kubectl, helm, images, NAMESPACE, {"edge": edge}) as made:
         yield made
-    finally:
-        if made.installed:
-            made.uninstall()
-        kubectl.delete("namespace", NAMESPACE, seconds=300)
-        if not there:
-            kubectl.delete("customresourcedefinition", DEFINITION)
 
 
 @pytest.fixture

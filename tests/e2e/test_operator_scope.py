@@ -7,7 +7,7 @@ from kubernetes import client
 
 from cluster import Cluster
 from cluster.kubectl import Kubectl, Object
-from support.installation import RELEASE, Installation
+from support.installation import RELEASE, Installation, installed_apart
 from support.kube_api import KubeApi
 from support.rights import rights
 from support.rota import Rota, rota_pool, simulated_model
@@ -32,27 +32,13 @@ def apart(
     test_cluster: Cluster | None,
 ) -> Iterator[Rota]:
     """A release of its own whose operator is for its namespace; the one that is for all namespaces is away."""
-    kubectl, helm = shared.kubectl, shared.helm
-    kubectl("create", "namespace", NAMESPACE)
-    without_claim = {"persistence": {"enabled": False}}
-    values = {
-        "crds": {"install": False},
-        "operator": {"namespaces": [NAMESPACE]},
-        "redis": without_claim,
-        "store": without_claim,
-    }
-    made = Installation(kubectl, helm, shared.images, NAMESPACE, values)
-    describing(made.describe)
-    try:
-        with scaled_away(kubectl, f"deployment/{OPERATOR}", shared.namespace):
-            made.be_there()
-            with made.api(from_here=test_cluster is not None) as url:
-                yield Rota(made, KubeApi(kube), url, "apart")
-            kubectl.delete("modelpool", namespace=NAMESPACE)
-    finally:
-        if made.installed:
-            made.uninstall()
-        kubectl.delete("namespace", NAMESPACE, seconds=300)
+    with (
+        scaled_away(shared.kubectl, f"deployment/{OPERATOR}", shared.namespace),
+        installed_apart(shared.kubectl, shared.helm, shared.images, NAMESPACE, {}) as made,
+        made.api(from_here=test_cluster is not None) as url,
+    ):
+        describing(made.describe)
+        yield Rota(made, KubeApi(kube), url, "apart")
 
 
 @pytest.mark.budget(60)

@@ -151,6 +151,34 @@ def in_one_line(pool: Object) -> str:
     return json.dumps([{key: gpu.get(key) for key in ("slot", "phase", "uuid", "hot", "reason")} for gpu in gpus])
 
 
+@contextmanager
+def installed_apart(
+    kubectl: Kubectl, helm: Helm, images: Mapping[str, str], namespace: str, values: Mapping[str, Any]
+) -> Iterator[Installation]:
+    """A release in a new namespace that insists on the restricted level: its operator is for that one alone, nothing outlives it."""
+    there = kubectl.find("customresourcedefinition", DEFINITION) is not None
+    kubectl("create", "namespace", namespace)
+    kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    without_claim = {"persistence": {"enabled": False}}
+    own = {
+        "crds": {"install": not there},
+        "operator": {"namespaces": [namespace]},
+        "redis": without_claim,
+        "store": without_claim,
+    }
+    made = Installation(kubectl, helm, images, namespace, {**own, **values})
+    try:
+        made.be_there()
+        yield made
+    finally:
+        if made.installed:
+            kubectl.delete("modelpool", namespace=namespace)
+            made.uninstall()
+        kubectl.delete("namespace", namespace, seconds=300)
+        if not there:
+            kubectl.delete("customresourcedefinition", DEFINITION)
+
+
 def _image(name: str) -> dict[str, str]:
     repository, _, tag = name.rpartition(":")
     return {"repository": repository, "tag": tag}
