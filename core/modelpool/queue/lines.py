@@ -30,6 +30,8 @@ class Lines:
         """Whether a claim has ever come from an engine that mixes parameters."""
         self._debts: dict[tuple[str, str], float] = {}
         """By line and user: the virtual time at which the user's next job may start."""
+        self._served: dict[tuple[str, str], float] = {}
+        """By line and user: the virtual time at which what was claimed from before V would be done."""
 
     def start(self, line: str, model: str, subject: str) -> float:
         """The tag of a new job: max(V, user_finish).
@@ -82,10 +84,10 @@ class Lines:
         V follows the heads only: a batch mate from far behind says nothing about how far the line has come.
         """
         self.mixing = self.mixing or mixes
-        heads = [(line[0], model) for model in hot for name in LINES if (line := self._lines.get((name, model.name)))]
+        heads = next(filter(None, (self._heads(line, hot) for line in LINES)), [])
         if not heads:
             return []
-        head, model = min(heads, key=lambda entry: entry[0].rank)
+        head, model = min(heads, key=lambda entry: (self._turn(entry[0]), entry[0].ticket))
         self._reached[head.line] = max(self._reached[head.line], head.tag)
         batch = [head]
         room = (math.inf if model.max_work is None else model.max_work) - head.asked.work
@@ -94,7 +96,31 @@ class Lines:
             if len(batch) >= model.cap or room < 0:
                 break
             batch.append(job)
+        if len(heads) > 1:
+            self._serve(batch)
         return batch
+
+    def _heads(self, name: str, hot: Sequence[HotModel]) -> list[tuple[Job, HotModel]]:
+        """Who is first for each of the hot models in the lines of one name."""
+        return [(line[0], model) for model in hot if (line := self._lines.get((name, model.name)))]
+
+    def _turn(self, head: Job) -> float:
+        """When a head starts beside those of other models.
+
+        A line that stood still while others moved on holds jobs from before V. They do not all go first: of every user one
+        does, and the next ones take turns with what the others' lines have come to.
+        """
+        if head.tag >= self._reached[head.line]:
+            return head.tag
+        return max(head.tag, self._served.get((head.line, head.asked.subject), 0.0))
+
+    def _serve(self, batch: Sequence[Job]) -> None:
+        """Count what was claimed from before V, beside other models, as served from V on."""
+        for job in batch:
+            if job.tag < self._reached[job.line]:
+                user = job.line, job.asked.subject
+                began = max(self._reached[job.line], self._served.get(user, 0.0))
+                self._served[user] = began + job.asked.work / LANE_WEIGHT[job.asked.lane]
 
     def _mates(self, head: Job, *, mixes: bool) -> Iterator[Job]:
         """Who may join the head's batch: nobody a solo job's, and free jobs only when no other paid job can."""

@@ -39,7 +39,7 @@ SLICES = 100
 
 KINDS = (
     "job", "line", "batch", "shape", "due", "flight", "followers", "debt", "tally", "idempotency", "cache", "lease",
-    "demand", "refunds",
+    "demand", "refunds", "served",
 )  # fmt: skip
 """What a key of the queue's own begins with, after the pool's prefix."""
 

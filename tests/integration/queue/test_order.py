@@ -46,6 +46,23 @@ class TestFairness:
         (light,) = await put(queue, new_job("cold", subject="light"))
         assert await queue.position(light) == 1
 
+    async def test_what_piled_up_while_its_model_was_hot_nowhere_takes_turns_with_newcomers_to_others(
+        self, queue: Queue
+    ) -> None:
+        await put(queue, *(new_job("cold", subject="heavy") for _ in range(50)))
+        await put(queue, *(new_job("flux", subject="other") for _ in range(50)))
+        for _ in range(50):
+            await Worker(queue, HotModel("flux", 1)).ids()
+        both = Worker(queue, HotModel("cold", 1), HotModel("flux", 1))
+        for _ in range(3):
+            await both.ids()
+        light = await put(queue, *(new_job("flux", subject=f"light{n}") for n in range(3)))
+        served = [(await both.ids())[0] for _ in range(4)]
+        assert set(light) < set(served), "and one more of the heavy user's"
+        await put(queue, *(new_job("flux", subject="busy") for _ in range(10)))
+        served = [(await queue.get((await both.ids())[0])).subject for _ in range(8)]
+        assert served.count("heavy") == pytest.approx(4, abs=1)
+
     async def test_only_the_first_job_profits_from_an_old_one_that_came_back(self, queue: Queue) -> None:
         old = (await put(queue, *(new_job(subject="ann") for _ in range(100))))[0]
         worker = Worker(queue, HotModel("flux", 1))

@@ -34,15 +34,38 @@ local function announce_mixing()
   keep(key('tally'), RECORD_MS)
 end
 
+-- The virtual time at which what a user was claimed from before V would be done. Claims of one model alone leave it.
+local function served(line, subject) return key('served', line, subject) end
+
+-- Who is first for each of the hot models in the lines of one name.
+local function heads_of(line)
+  local heads = {}
+  for i = 6, #ARGV, 3 do
+    local top = call('ZRANGE', key('line', line, ARGV[i]), 0, 0, 'WITHSCORES')
+    if top[1] then
+      heads[#heads + 1] = {name = top[1], tag = tonumber(top[2]), line = line, model = ARGV[i],
+        cap = tonumber(ARGV[i + 1]), room = tonumber(ARGV[i + 2]) or math.huge}
+    end
+  end
+  return heads
+end
+
+-- When a head starts beside those of other models. A line that stood still while others moved on holds jobs from before V.
+-- They do not all go first: of every user one does, and the next ones take turns with what the others' lines have come to.
+local function turn_of(head)
+  if head.tag >= reached(head.line) then return head.tag end
+  local subject = call('HGET', key('job', id_of(head.name)), 'subject')
+  return math.max(head.tag, subject and tonumber(call('GET', served(head.line, subject))) or 0)
+end
+
 local function head_of_line()
   for _, line in ipairs(LINES) do
-    local first
-    for i = 6, #ARGV, 3 do
-      local top = call('ZRANGE', key('line', line, ARGV[i]), 0, 0, 'WITHSCORES')
-      local name, tag = top[1], tonumber(top[2])
-      if name and (not first or tag < first.tag or (tag == first.tag and name < first.name)) then
-        first = {name = name, tag = tag, line = line, model = ARGV[i],
-          cap = tonumber(ARGV[i + 1]), room = tonumber(ARGV[i + 2]) or math.huge}
+    local heads = heads_of(line)
+    local first = heads[1]
+    if #heads > 1 then
+      for _, head in ipairs(heads) do
+        head.turn, head.rivals = turn_of(head), true
+        if head.turn < first.turn or (head.turn == first.turn and head.name < first.name) then first = head end
       end
     end
     if first then return first end
@@ -83,6 +106,17 @@ local function fill()
 end
 if head.solo ~= '1' and first.cap > 1 then fill() end
 
+-- Count what is claimed from before V as served from V on. Forgotten when nothing of the user's can be waiting any more.
+local function serve(job)
+  local clock = reached(job.line)
+  if job.line == first.line then clock = math.max(clock, first.tag) end
+  if tonumber(job.tag) >= clock then return end
+  local name = served(job.line, job.subject)
+  local began = math.max(clock, tonumber(call('GET', name)) or 0)
+  local life = math.max(ttl_of(job) - RECORD_MS + SLACK_MS, call('PTTL', key('debt', job.line, job.subject)))
+  call('SET', name, string.format('%.17g', began + job.work / WEIGHT[job.lane]), 'PX', whole_number(life))
+end
+
 leave(batch)
 recall({first.line, head.model .. ' paid', head.model .. ' account', head.model .. ' anonymous', head.model .. ' work',
   head.model .. ' running'})
@@ -98,6 +132,9 @@ for i, job in ipairs(batch) do
   hand_out(job)
 end
 call('ZADD', key('due'), unpack(due))
+if first.rivals then
+  for _, job in ipairs(batch) do serve(job) end
+end
 -- V follows the heads only: a batch mate from far behind says nothing about how far the line has come.
 if first.tag > reached(first.line) then note(first.line, string.format('%.17g', first.tag)) end
 write_tally()

@@ -13,6 +13,7 @@
 --                  hash   by the next digits (half a digest tells them apart): the job in flight that identical ones follow
 --   followers:<line>:<id> zset   who follows it
 --   debt:<line>:<subject> the virtual time at which a user's next job may start
+--   served:<line>:<subject> the virtual time at which what was claimed of a user's from before V would be done
 --   tally          hash   tickets given out; per line V, the largest virtual start time that was claimed as a head;
 --                         per model and lane jobs queued, per model work queued (ms) and jobs running; whether
 --                         workers here mix parameters
