@@ -103,10 +103,10 @@ class Askers(CrowdTwins):
         if answer is IdempotencyConflict or answer.record.id != job.id:
             return None
         if answer.record.leader is not None:
-            if self.model.job(job.id).billed:
-                self.turns[answer.record.leader] = job.subject
-            else:
+            if not self.model.job(job.id).billed:
                 self.owing.add(job.id)
+            elif job.lane is not Lane.PAID:  # which moves jobs within the paid line only
+                self.turns[answer.record.leader] = job.subject
         self.asked[job.id] = job
         return job
 

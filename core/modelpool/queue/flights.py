@@ -30,7 +30,7 @@ class Flights:
         self._leaders.setdefault(job.asked.digest, job)
 
     def join(self, leader: Job, follower: Job) -> bool:
-        """Follow. The leader waits where the first of them all would, and stays there when that one leaves; who lifts it
+        """Follow. The leader waits where the first of them all would, and stays there when a free one leaves; who lifts it
         owes for that: else an accomplice could move any number of jobs ahead. Returns whether the leader shall move to
         the follower's place."""
         self._followers.setdefault(leader.id, []).append(follower)
@@ -39,9 +39,13 @@ class Flights:
             self._lines.bill(follower)
         return lifts
 
-    def part(self, leader: Job, follower: Job) -> None:
-        """Follow no more."""
+    def part(self, leader: Job, follower: Job) -> float | None:
+        """Follow no more. Returns the tag with which a leader goes back to its own line: one that paid followers had lifted,
+        the last of which has left, with its money."""
         self._followers[leader.id].remove(follower)
+        if follower.line != "paid" or any(other.line == "paid" for other in self._followers[leader.id]):
+            return None
+        return leader.own_tag
 
     def land(self, leader: Job) -> list[Job]:
         """The flight is over. Returns who followed, in the order of their places."""

@@ -28,6 +28,8 @@ class Job:
     seq: int = 1
     attempts: int = 0
     solo: bool = False
+    own_tag: float | None = None
+    """Of a free job that a paid follower has lifted: where it goes back to when no paid one follows any more."""
     mixable: bool = False
     """Came when workers here mixed parameters already."""
     due: float = math.inf

@@ -12,7 +12,7 @@ import math
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 
-from modelpool.jobs import LANE_WEIGHT, Lane
+from modelpool.jobs import LANE_WEIGHT, JobState, Lane
 from modelpool.queue.job import Job
 from modelpool.queue.port import HotModel, ModelDepth
 from modelpool.queue.rules import LINES
@@ -69,6 +69,15 @@ class Lines:
     def leave(self, job: Job) -> None:
         """Stand in line no more."""
         self._lines[job.line, job.model].pop(self._index(job))
+
+    def move(self, job: Job, line: str, tag: float) -> None:
+        """Another place, for a job that waits or may wait again."""
+        waits = job.state is JobState.QUEUED
+        if waits:
+            self.leave(job)
+        job.line, job.tag = line, tag
+        if waits:
+            self.enter(job)
 
     def ahead(self, job: Job) -> int:
         """How many jobs start before this one."""

@@ -96,14 +96,11 @@ class QueueModel:
 
     def _lift(self, leader: Job, follower: Job) -> bool:
         """Returns whether it stands in line elsewhere now."""
-        waits = leader.state is JobState.QUEUED
-        if waits:
-            self._lines.leave(leader)
-        leader.line, leader.tag = follower.line, follower.tag
-        if waits:
-            self._enter(leader)
+        if leader.line != follower.line:
+            leader.own_tag = leader.tag
+        self._lines.move(leader, follower.line, follower.tag)
         self._changed(leader)
-        return waits
+        return leader.state is JobState.QUEUED
 
     def cancel(self, job_id: str, now: int, *, only_waiting: bool = False) -> JobRecord:
         """Cancel for the requester. A waiting job is refunded, a running one is not, and left if so asked."""
@@ -212,7 +209,11 @@ class QueueModel:
         if was is JobState.QUEUED:
             self._lines.leave(job)
         elif was is JobState.FOLLOWING and leader is not None:
-            self._flights.part(leader, job)
+            own_tag = self._flights.part(leader, job)
+            if own_tag is not None:
+                leader.own_tag = None
+                self._lines.move(leader, line_of(leader.asked.lane), own_tag)
+                self._changed(leader)
         self._changed(job)
         if state in (JobState.FAILED, JobState.EXPIRED) or (
             state is JobState.CANCELLED and was is not JobState.RUNNING

@@ -94,3 +94,31 @@ async def test_nobodys_heirs_get_more_turns_than_they_and_their_accomplice_have(
         await queue.cancel(leader.id)
     assert {(await queue.get(heir.id)).state for heir in heirs} == {JobState.QUEUED}
     assert (await queue.enqueue(new_job(subject="newcomer"))).position == 2, "one turn of either"
+
+
+async def test_a_free_job_goes_back_to_its_place_when_the_last_paid_follower_takes_its_money(queue: Queue) -> None:
+    waiting = [new_job(lane=Lane.ANONYMOUS, subject="many") for _ in range(3)]
+    for job in waiting:
+        await queue.enqueue(job)
+    paid = [new_job(lane=Lane.PAID, subject=f"paid {number}", digest=waiting[2].digest) for number in range(2)]
+    for job in paid:
+        await queue.enqueue(job)
+    assert await queue.position(waiting[2].id) == 0
+    await queue.cancel(paid[0].id)
+    assert await queue.position(waiting[2].id) == 0, "one still pays"
+    await queue.cancel(paid[1].id)
+    assert [await queue.position(job.id) for job in waiting] == [0, 1, 2]
+
+
+async def test_a_free_job_that_runs_when_the_paid_follower_leaves_comes_back_to_the_free_line(
+    queue: Queue, worker: Worker
+) -> None:
+    waiting = [new_job(lane=Lane.ANONYMOUS, subject="many") for _ in range(3)]
+    for job in waiting:
+        await queue.enqueue(job)
+    paid = new_job(lane=Lane.PAID, subject="paid", digest=waiting[2].digest)
+    await queue.enqueue(paid)
+    batch = await worker.claim()
+    await queue.cancel(paid.id)
+    await queue.release(batch.lease, [job.id for job in batch.jobs])
+    assert [await queue.position(job.id) for job in waiting] == [0, 1, 2]

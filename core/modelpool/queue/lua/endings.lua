@@ -70,6 +70,16 @@ local function rejoin(leader, job)
   if join(leader, job) then ring('workers', leader.model) end
 end
 
+-- Follow no more. A free leader that paid followers had lifted goes back when the last of them has left, with its money.
+local function part(leader_id, job)
+  call('ZREM', key('followers', job.line, leader_id), member(job))
+  if job.line ~= 'paid' then return end
+  local leader = read(leader_id)
+  if not leader or leader.finished or not leader.own or call('EXISTS', key('followers', 'paid', leader_id)) == 1 then return end
+  call('HDEL', key('job', leader_id), 'own')
+  move(leader, {line = line_of(leader.lane), tag = leader.own})
+end
+
 -- Followers of an ended leader end like it, a chunk in all that one script does: while some may be left, the leader stays
 -- due and the reaper goes on.
 local room = CHUNK
@@ -109,7 +119,7 @@ end
 -- renewal are answered from it. `alone`: the caller knows that nobody follows.
 local function close(job, state, changes, alone)
   local was, leader = job.state, leader_of(job)
-  if was == 'following' and leader then call('ZREM', key('followers', job.line, leader), member(job)) end
+  if was == 'following' and leader then part(leader, job) end
   changes.state, changes.finished = state, now_text
   change(job, changes)
   if state == 'failed' or state == 'expired' or (state == 'cancelled' and was ~= 'running') then refund(job) end

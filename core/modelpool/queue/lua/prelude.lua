@@ -4,7 +4,7 @@
 --   job:<id>       hash   what the verbs need of a job, and the request, opaque. Redis keeps a hash compact while every
 --                         value is short, and a key of its own costs as much as half a request: so long values lie in
 --                         slices (body, b2, b3, …), and what is usual is left out (the line of a job that stands in its
---                         lane's, no attempts, the first seq, the shape where nobody mixes)
+--                         lane's, `own`, the place that a free job goes back to when no paid one follows it any more, no attempts, the first seq, the shape where nobody mixes)
 --   line:<line>:<model>, batch:<line>:<key>, shape:<line>:<shape>
 --                  zset   queued jobs by virtual start time; a solo job stands in its line only, and one that came
 --                         before any worker could mix parameters is in no shape set, which saves memory where none can
@@ -49,7 +49,7 @@ local function look(id)
   -- With room for what a record usually holds: a table that grows is made anew, again and again.
   local job = {id = id, seq = '1', attempts = '0', state = nil, enqueued = nil, deadline = nil, ticket = nil, tag = nil,
     lane = nil, subject = nil, model = nil, work = nil, price = nil, digest = nil, key = nil, shape = nil, charge = nil,
-    trace = nil, body = nil, b2 = nil, b3 = nil, b4 = nil, b5 = nil, b6 = nil, b7 = nil, b8 = nil, line = nil,
+    trace = nil, own = nil, body = nil, b2 = nil, b3 = nil, b4 = nil, b5 = nil, b6 = nil, b7 = nil, b8 = nil, line = nil,
     lease = nil, slot = nil, started = nil, company = nil}
   for i = 1, #flat, 2 do job[flat[i]] = flat[i + 1] end
   job.line = job.line or line_of(job.lane)
@@ -263,6 +263,16 @@ local function lead(job, ttl)
   keep(flights, ttl)
 end
 
+-- Give a leader another place. Returns whether it stands in line.
+local function move(leader, place)
+  local waits = leader.state == 'queued'
+  if waits then leave({leader}) end
+  leader.line, leader.tag = place.line, place.tag
+  if waits then enter(leader) end
+  change(leader, place)
+  return waits
+end
+
 -- Follow a leader, which waits where the first of them all would. Who lifts it owes for that, or an accomplice could
 -- move any number of jobs ahead. Returns whether a waiting leader was lifted: its workers want to know.
 local function join(leader, job)
@@ -274,12 +284,7 @@ local function join(leader, job)
   if (job.line == line and tonumber(job.tag) < tag) or (job.line == 'paid' and line == 'free') then
     bill(job)
     call('HSET', key('job', job.id), 'billed', '1')
-    local waits = leader.state == 'queued'
-    if waits then leave({leader}) end
-    leader.line, leader.tag = job.line, job.tag
-    if waits then enter(leader) end
-    change(leader, {line = job.line, tag = job.tag})
-    return waits
+    return move(leader, {line = job.line, tag = job.tag, own = line ~= job.line and leader.tag or nil})
   end
 end
 
