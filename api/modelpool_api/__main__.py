@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import time
+from socket import socket
 from types import FrameType
 from typing import Any
 
@@ -71,6 +74,13 @@ def _env(name: str) -> dict[str, Any]:
     **_env("MAX_INPUT_PIXELS"),
 )
 @click.option(
+    "--drain-seconds",
+    default=_D.drain_seconds,
+    type=click.FloatRange(0),
+    help="How long after SIGTERM clients are still answered, and asked to connect anew, elsewhere.",
+    **_env("DRAIN_SECONDS"),
+)
+@click.option(
     "--log-level",
     default="info",
     type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
@@ -99,11 +109,20 @@ def main(log_level: str, access_log: bool, root_path: str, **given: object) -> N
         raise click.ClickException(error.message) from error
 
     class Server(uvicorn.Server):
-        """Tells those who wait that the process ends, or their connections would hold it."""
+        """Tells those who wait that the process ends, or their connections would hold it; and those who ask, or a request
+        could be on its way while their connection is closed."""
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             context.closing.set()
             super().handle_exit(sig, frame)
+
+        async def shutdown(self, sockets: list[socket] | None = None) -> None:
+            self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+            end = time.monotonic() + settings.drain_seconds
+            # uvicorn tells nobody of a connection that closes.
+            while self.server_state.connections and time.monotonic() < end and not self.force_exit:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            await super().shutdown(sockets)
 
     # Forwarded headers are the resolver's business: uvicorn would believe the leftmost address.
     config = uvicorn.Config(

@@ -32,6 +32,8 @@ class Settings:
     """Of all bodies that are being read at a time, the first 64 KiB of each not counted."""
     max_input_pixels: int = 16_777_216
     """Of an input image, before it is decoded."""
+    drain_seconds: float = 0.0
+    """How long it still answers when it is told to end, and asks with each answer for the connection to be closed."""
     refresh_seconds: float = 1.0
     """How often catalogs, heartbeats and depths are read."""
     reap_seconds: float = 5.0

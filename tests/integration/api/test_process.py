@@ -118,6 +118,27 @@ async def test_it_starts_fast_serves_and_ends_in_order(redis_url: str, tmp_path:
     assert "Traceback" not in log
 
 
+async def test_while_it_drains_every_answer_asks_for_the_connection_to_be_closed_so_none_is_closed_under_a_request(
+    redis_url: str, tmp_path: Path
+) -> None:
+    async with (
+        process(redis_url, tmp_path, "--drain-seconds", "60") as (running, url),
+        httpx.AsyncClient(base_url=url, timeout=20) as idle,
+        httpx.AsyncClient(base_url=url, timeout=20) as busy,
+    ):
+        await wait_until(lambda: answers(idle, "/healthz"), timeout=20)
+        assert (await busy.get("/healthz")).headers.get("connection") is None
+        running.terminate()
+
+        async def is_asked_to_go() -> bool:
+            return bool((await busy.get("/healthz")).headers.get("connection") == "close")
+
+        await wait_until(is_asked_to_go)
+        assert running.returncode is None, "somebody's connection is open still"
+        assert (await idle.get("/healthz")).headers["connection"] == "close"
+        assert await asyncio.wait_for(running.wait(), 20) in (0, -15), "nobody is left, so nobody is waited for"
+
+
 async def test_how_much_of_all_bodies_is_read_at_a_time_is_a_setting(redis_url: str, tmp_path: Path) -> None:
     most = 192 * 1024
     sizes = ("--max-body-bytes", str(most), "--max-bodies-bytes", str(most))
