@@ -71,16 +71,18 @@ class Profile:
     height: int
     frames: int
     steps: int
+    guided: bool = False
+    """Every step looks at each picture twice, with the prompt and without."""
 
     @classmethod
     def of(cls, request: JobRequest) -> Profile:
         """Of one job."""
-        return cls(request.width, request.height, request.frames, steps_run(request))
+        return cls(request.width, request.height, request.frames, steps_run(request), request.guidance > 1)
 
     @property
     def pixels(self) -> int:
-        """Of all frames."""
-        return self.width * self.height * self.frames
+        """That go through the model at a time for one job: of all frames, twice with guidance."""
+        return self.width * self.height * self.frames * (1 + self.guided)
 
 
 class BatchSizes:

@@ -20,7 +20,8 @@ class _Limit:
 
 
 class Room:
-    """Limits by pixels of one job (width × height × frames). More pixels have the smaller limit, so there are few."""
+    """Limits by pixels of one job (width × height × frames, twice with guidance). More pixels have the smaller limit, so
+    there are few."""
 
     def __init__(self) -> None:
         self._limits: dict[int, _Limit] = {}

@@ -14,6 +14,7 @@ from modelpool_worker.batching import (
     worthwhile,
 )
 from modelpool_worker.room import PROBE_AFTER
+from support.queues import new_job
 
 USUAL = Profile(64, 64, 1, 4)
 LARGE = Profile(1024, 1024, 1, 4)
@@ -150,3 +151,10 @@ def test_sizes_that_users_invent_do_not_grow_the_memory() -> None:
         sizes.ran(Profile(64 + width, 64, 1, 4), 1, 1.0)
     assert sizes.profiles <= MOST_PROFILES
     assert sizes.measured_cap == 1, "the usual profile is kept"
+
+
+def test_guidance_doubles_what_goes_through_the_model_at_a_time() -> None:
+    request = new_job().request
+    plain, guided = (Profile.of(request.model_copy(update={"guidance": scale})) for scale in (1.0, 3.0))
+    assert guided.pixels == 2 * plain.pixels
+    assert guided != plain, "their times are not those of the others"
