@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from typing import Any, Protocol
 
 from modelpool.errors import InvalidSpec, StaleEpoch
@@ -118,8 +117,8 @@ class Keeper:
         for pool, kept in list(self._kept.items()):
             if pool not in there or there[pool]["metadata"]["uid"] != kept.uid:
                 kept.task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await kept.task
+                # Not awaited itself: whoever stops us meanwhile would seem to be its end.
+                await asyncio.wait((kept.task,))
                 del self._kept[pool]
                 log.info("the pool is gone", extra={"pool": str(pool)})
                 forget = self._making.forget(pool)

@@ -198,3 +198,24 @@ async def test_one_sick_pool_makes_the_process_unhealthy() -> None:
         assert stage.keeper.unhealthy() is None
         stage.made[ART][0].sick = "no round for 31 s"
         assert stage.keeper.unhealthy() == "art/studio: no round for 31 s"
+
+
+class SlowToGo(FakeTeller):
+    async def run(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.2)
+
+
+async def test_it_can_be_stopped_while_a_pool_is_being_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Stage, "teller", lambda stage, pool, uid: SlowToGo())
+    async with kept() as (stage, task):
+        stage.put(ART)
+        await wait_until(lambda: ART in stage.made)
+        del stage.pools[ART]
+        stage.keeper.notice(ART)
+        await asyncio.sleep(0.05)
+        task.cancel()
+        done, _ = await asyncio.wait((task,), timeout=2)
+        assert done
