@@ -25,6 +25,7 @@ REFUSED_SECONDS = 5.0
 EVENTS_KEPT = 200
 """How many wait for an API server that is away; older ones are dropped."""
 LONGEST_NOTE = 1024
+"""Bytes; the API server refuses an Event with more."""
 CONTROLLER = "modelpool.dev/operator"
 
 
@@ -141,7 +142,7 @@ class ResourceTeller:
                 "type": kind,
                 "reason": reason,
                 "action": action,
-                "note": note[:LONGEST_NOTE],
+                "note": note.encode()[:LONGEST_NOTE].decode(errors="ignore"),
                 "reportingController": CONTROLLER,
                 "reportingInstance": self._instance,
                 "regarding": {

@@ -119,3 +119,11 @@ async def test_degraded_is_told_once_for_each_reason_and_when_it_is_over() -> No
         await wait_until(lambda: bool(written(cluster)))
         told = [(event["type"], event["reason"]) for event in await events(cluster)]
         assert told == [("Warning", "SlotFailed"), ("Warning", "PodRefused"), ("Normal", "AsExpected")]
+
+
+async def test_a_note_is_cut_by_bytes_as_the_api_server_counts() -> None:
+    async with telling() as (cluster, teller):
+        teller.moved(Move("studio-secondary-0", "neon", Action.LOAD, Reason.FILL, "ü" * 1_000))
+        await wait_until(lambda: ("create", "Event", "studio.3e8.1") in cluster.writes)
+        note = (await events(cluster))[0]["note"]
+    assert 1_020 < len(note.encode()) <= 1_024
