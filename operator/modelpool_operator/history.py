@@ -29,6 +29,7 @@ class _Failure:
     attempts: int
     retry_at: int
     message: str
+    seen_at: int
 
 
 def retry_seconds(attempts: int) -> float:
@@ -55,7 +56,7 @@ class History:
     def failed(self) -> tuple[FailedLoad, ...]:
         """Loads that went wrong, in a fixed order."""
         return tuple(
-            FailedLoad(slot, model, failure.retry_at, failure.attempts, failure.message)
+            FailedLoad(slot, model, failure.retry_at, failure.attempts, failure.message, failure.seen_at)
             for (slot, model), failure in sorted(self._failures.items())
         )
 
@@ -141,4 +142,4 @@ class History:
 
     def _fail(self, now: int, key: tuple[str, str], at: int, message: str) -> None:
         attempts = self._failures[key].attempts + 1 if key in self._failures else 1
-        self._failures[key] = _Failure(at, attempts, now + int(retry_seconds(attempts) * 1000), message)
+        self._failures[key] = _Failure(at, attempts, now + int(retry_seconds(attempts) * 1000), message, now)

@@ -116,7 +116,10 @@ def _model_status(account: Account, model: ModelFacts) -> ModelStatus:
     return ModelStatus(
         name=model.name,
         tier=model.tier,
-        state=_model_state(account, model, slots, failed=bool(failures)),
+        # A model that was hot somewhere since then can be loaded, wherever it could not.
+        state=_model_state(
+            account, model, slots, failed=any(failure.failed_at >= model.left_at for failure in failures)
+        ),
         replicas=sum(model.name in slot.hot for slot in slots),
         queued=model.queued,
         per_minute=_two_digits(account.seen.demand.recent.get(model.name, 0.0) * 60),

@@ -84,6 +84,8 @@ class FailedLoad:
     retry_at: int
     attempts: int = 1
     message: str = ""
+    failed_at: int = 0
+    """When it was seen to have failed, Unix milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)

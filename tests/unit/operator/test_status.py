@@ -24,7 +24,7 @@ from modelpool_operator.account import Account, Trouble
 from modelpool_operator.demand.port import Demand
 from modelpool_operator.history import History
 from modelpool_operator.observe import Observation, snapshot_of
-from modelpool_operator.planner import SlotFacts, Snapshot, plan
+from modelpool_operator.planner import Plan, SlotFacts, Snapshot, Target, plan
 from modelpool_operator.status import status_of, status_without_sight
 from support.operator_stage import POOL_FILE
 
@@ -345,3 +345,27 @@ def test_when_nothing_can_be_seen_the_last_status_stays_with_the_reason() -> Non
     assert (blind.gpus, blind.epoch) == (before.gpus, 5)
     later = status_without_sight(blind, 1, 5, 9_900_000, "QueueUnavailable", "Redis is away.")
     assert later.conditions == blind.conditions
+
+
+def test_a_model_that_could_be_loaded_elsewhere_since_is_not_failed_when_it_leaves() -> None:
+    history = History()
+    failure = SlotFailure(code="model_load_failed", message="the disk is full", at=5, model="mosaic")
+    failed = beat("studio-secondary-1", failed={"mosaic": failure})
+
+    def look(now: int, secondary_0: Heartbeat, told_to: str) -> ModelState:
+        observation = seen(now, secondary_0=secondary_0, secondary_1=failed)
+        slot = Assignment(epoch=4, version=2, hot=("mosaic",))
+        observation = replace(observation, assignments={**observation.assignments, told_to: slot})
+        snapshot = snapshot_of(POOL, observation, history)
+        account = Account(POOL, GENERATION, 4, observation, snapshot, Plan(targets_of(snapshot)), Trouble())
+        return model(status_of(account, None), "mosaic").state
+
+    idle = beat("studio-secondary-0")
+    assert look(1_000, idle, "studio-secondary-1") is ModelState.FAILED
+    assert look(20_000, beat("studio-secondary-0", hot=("mosaic",)), "studio-secondary-0") is ModelState.HOT
+    assert look(40_000, idle, "studio-secondary-0") is ModelState.COLD
+
+
+def targets_of(snapshot: Snapshot) -> tuple[Target, ...]:
+    """Nothing is planned anywhere."""
+    return tuple(Target(slot.name, (), ()) for slot in snapshot.slots)
