@@ -6,7 +6,8 @@ A template change is delete, wait, create, one slot after the other, without a s
 2. what has ended is deleted; what is missing is created;
 3. what no longer belongs to the pool is deleted, but of an Always tier never the last slot that serves it;
 4. an outdated pod is replaced at once when it does not serve anyway, and otherwise one at a time: only when everything
-   that was replaced before serves again, so that a template that does not work stops at its first slot.
+   that was replaced before serves again, so that a template that does not work stops at its first slot. A worker that
+   is restarting meanwhile comes back with the template that it has.
 """
 
 from __future__ import annotations
@@ -168,13 +169,17 @@ def _current(wanted: Wanted, pod: SeenPod) -> bool:
 def _rollout(seen: PodSituation, busy: Mapping[str, PodAction]) -> list[PodAction]:
     standing = [(one, seen.pods[one.name]) for one in seen.wanted if one.name in seen.pods and one.name not in busy]
     outdated = [pod for one, pod in standing if not _current(one, pod)]
+    updated = [pod for one, pod in standing if _current(one, pod)]
     idle = [pod for pod in outdated if not _may_serve(seen, pod)]
+    if idle and _held(seen, {}, updated) is not None:
+        # Whoever may come back by itself is not given up for a template that nobody has seen to work yet.
+        idle = [pod for pod in idle if pod.phase not in (SlotPhase.STARTING, SlotPhase.RESTARTING)]
     if idle:
         sentence = "its template has changed, and it does not serve"
         return [PodAction(PodVerb.DELETE, pod.name, PodReason.OUTDATED, sentence, pod.uid) for pod in idle]
     if not outdated:
         return []
-    held = _held(seen, busy, [pod for one, pod in standing if _current(one, pod)])
+    held = _held(seen, busy, updated)
     if held is not None:
         reason, sentence = held
         return [PodAction(PodVerb.WAIT, outdated[0].name, reason, sentence, outdated[0].uid)]

@@ -354,3 +354,11 @@ def test_every_wait_of_a_rollout_has_its_reason(seen: PodSituation) -> None:
         assert action.sentence
         if action.reason is PodReason.ROLLOUT_STOPPED:
             assert action.verb is PodVerb.WAIT
+
+
+@pytest.mark.parametrize("phase", [SlotPhase.STARTING, SlotPhase.RESTARTING])
+def test_a_worker_that_restarts_while_the_new_template_is_unproven_keeps_its_own(phase: SlotPhase) -> None:
+    seen = situation(pod(A0, phase=FAILED, reason="ImagePullBackOff"), old(A1, phase, restarts=1), old(R0))
+    assert told(pod_plan(seen)) == [("wait", A1, "RolloutStopped")]
+    seen = situation(pod(A0), old(A1, phase, restarts=1), old(R0))
+    assert told(pod_plan(seen)) == [("delete", A1, "Outdated")]
