@@ -24,6 +24,8 @@ from modelpool_operator.runtimes.pods.spec import TEMPLATE_HASH, Setting, claim_
 
 log = logging.getLogger(__name__)
 
+SECRET_MS = 600_000
+"""After so long the workers' Secret is written again before a pod is made."""
 UNDERWAY_MS = 10_000
 """A deletion that has been asked for is not asked for again so soon: the news of it is on its way."""
 
@@ -52,6 +54,7 @@ class PodHands:
         """See that what pods refer to is there before they are; not again within ``again_ms``.
 
         :raises ApiUnavailable: the API server is away.
+        :raises ApiRefused: they cannot be made.
         """
         template = claim_template_of(pool, self._setting)
         name = template["metadata"]["name"] if template is not None else ""
@@ -64,7 +67,12 @@ class PodHands:
         except ApiConflict:
             log.debug("claim template %s is there already", name)
         except ApiRefused as error:
-            log.error("what pods refer to cannot be made", extra={"reason": error.message})
+            raise ApiRefused(f"what it refers to cannot be made: {error.message}") from error
+        except ApiNotFound as error:
+            what = (
+                "gpu.mode ResourceClaim needs resource.k8s.io/v1" if template is not None else "is the namespace gone?"
+            )
+            raise ApiRefused(f"what it refers to cannot be made: {error.message}; {what}") from error
         self._prepared = (name, self._now())
 
     async def do(self, pool: ModelPool, wanted: Wanted | None, pod: SeenPod | None, action: PodAction) -> bool:
@@ -79,8 +87,10 @@ class PodHands:
             return False
         if action.verb is PodVerb.REPAIR and wanted is not None:
             return await self._repair(pool, wanted, pod)
-        if action.reason is PodReason.OUTDATED and wanted is not None and not await self._would_be_taken(wanted):
-            return False
+        if action.reason is PodReason.OUTDATED and wanted is not None:
+            await self.prepare(pool, SECRET_MS)
+            if not await self._would_be_taken(wanted):
+                return False
         return await self._delete(pool, pod, force=action.verb is PodVerb.FORCE_DELETE)
 
     async def _create(self, pool: ModelPool, wanted: Wanted) -> bool:

@@ -14,7 +14,7 @@ from modelpool.slots import DesiredSlots, ObservedSlot, ObservedSlots, RuntimePr
 from modelpool_operator.cluster.port import ApiRefused, ApiUnavailable, Cluster, Manifest
 from modelpool_operator.cluster.sightings import Sightings
 from modelpool_operator.runtimes.pods.facts import SeenPod
-from modelpool_operator.runtimes.pods.hands import PodHands, hash_of
+from modelpool_operator.runtimes.pods.hands import SECRET_MS, PodHands, hash_of
 from modelpool_operator.runtimes.pods.plan import PodAction, PodReason, PodSituation, PodVerb, Wanted, pod_plan
 from modelpool_operator.runtimes.pods.seen import seen_pod
 from modelpool_operator.runtimes.pods.spec import Setting, pod_of
@@ -24,8 +24,6 @@ log = logging.getLogger(__name__)
 
 AGAIN_MS = 10_000
 """Between two attempts at what the API server has refused."""
-SECRET_MS = 600_000
-"""After so long the workers' Secret is written again before a pod is made."""
 NO_SECRET = "CreateContainerConfigError"  # noqa: S105  a reason of the kubelet
 
 Heartbeats = Callable[[Sequence[str]], Awaitable[Mapping[str, Heartbeat]]]
@@ -162,7 +160,13 @@ class PodRuntime:
         creating = any(action.verb is PodVerb.CREATE for action in todo)
         lacking = any(pod.reason.startswith(NO_SECRET) for pod in pods.values())
         if creating or lacking:
-            await self._hands.prepare(pool, SECRET_MS if creating and not lacking else AGAIN_MS)
+            try:
+                await self._hands.prepare(pool, SECRET_MS if creating and not lacking else AGAIN_MS)
+            except ApiRefused as error:
+                for action in todo:
+                    if action.verb is PodVerb.CREATE:
+                        self._refuse(action.slot, _hash(by_name.get(action.slot)), error.message)
+                todo = [action for action in todo if action.verb is not PodVerb.CREATE]
         for action in todo:
             try:
                 if await self._hands.do(pool, by_name.get(action.slot), pods.get(action.slot), action):

@@ -11,7 +11,7 @@ from modelpool.resources.pool import PoolRef
 from modelpool.resources.spec import ModelPool
 from modelpool.slots import ObservedSlots, SlotPhase
 from modelpool_operator.cluster.fake import FakeCluster
-from modelpool_operator.cluster.port import POD, RESOURCE_CLAIM_TEMPLATE, SECRET, Kind, Manifest
+from modelpool_operator.cluster.port import POD, RESOURCE_CLAIM_TEMPLATE, SECRET, ApiNotFound, Kind, Manifest
 from modelpool_operator.cluster.sightings import Sightings
 from modelpool_operator.runtimes.pods.runtime import AGAIN_MS, PodRuntime
 from modelpool_operator.runtimes.pods.spec import Setting
@@ -352,3 +352,46 @@ async def test_a_claim_template_is_made_before_the_pods_that_claim() -> None:
     await stage.look()
     kinds = [kind for _, kind, _ in stage.written()]
     assert kinds == ["Secret", RESOURCE_CLAIM_TEMPLATE.name, "Pod", "Pod", "Pod"]
+
+
+def claiming(device_class: str) -> ModelPool:
+    return cluster_pool(gpu={"mode": "ResourceClaim", "claim": {"deviceClassName": device_class}})
+
+
+async def test_without_its_claim_template_no_pod_is_made_and_the_sentence_is_told() -> None:
+    stage = Stage()
+    stage.pool = claiming("gpu.example")
+    stage.cluster.refuses = lambda kind, _: "selectors[0]: no such field" if kind == RESOURCE_CLAIM_TEMPLATE else None
+    seen = await stage.look()
+    assert stage.written() == [("create", "Secret", "studio-worker")]
+    assert "selectors[0]: no such field" in seen.problems[0].message
+    assert all("selectors[0]" in slot.reason for slot in seen.slots)
+    stage.cluster.refuses = lambda kind, _: None
+    stage.now += AGAIN_MS
+    await stage.look()
+    assert [kind for _, kind, _ in stage.written()] == [RESOURCE_CLAIM_TEMPLATE.name, "Pod", "Pod", "Pod"]
+
+
+async def test_a_cluster_that_knows_no_resource_claims_is_a_problem_and_no_crash(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage()
+    stage.pool = claiming("gpu.example")
+    create = stage.cluster.create
+
+    async def without_claims(kind: Kind, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+        if kind == RESOURCE_CLAIM_TEMPLATE:
+            raise ApiNotFound("404 page not found")
+        return await create(kind, manifest, dry_run=dry_run)
+
+    monkeypatch.setattr(stage.cluster, "create", without_claims)
+    seen = await stage.look()
+    assert "gpu.mode ResourceClaim needs resource.k8s.io/v1" in seen.problems[0].message
+
+
+async def test_nobody_is_deleted_for_a_claim_template_that_the_api_server_refuses(stage: Stage) -> None:
+    stage.pool = claiming("gpu.example")
+    stage.cluster.refuses = lambda kind, _: "no such field" if kind == RESOURCE_CLAIM_TEMPLATE else None
+    seen = await stage.look()
+    assert stage.written() == []
+    assert "no such field" in seen.problems[0].message
