@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+from collections.abc import Callable
 
 import httpx
 from kubernetes.aio.client.configuration import Configuration
 from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
 
 from modelpool.errors import ModelpoolError
 from modelpool.metrics import OperatorMetrics
@@ -57,17 +59,20 @@ async def _serve(options: argparse.Namespace) -> None:
 
     namespaces = [name.strip() for name in options.namespaces.split(",") if name.strip()]
     cluster = ApiServer(await configuration())
-    client = await connect_when_there(options.redis_url, REDIS_CONNECTIONS)
     http = httpx.AsyncClient(base_url=options.prometheus_url)
     prometheus = Prometheus(http, unix_milliseconds) if options.prometheus_url else None
+    registry = CollectorRegistry()
+    # Answered from the beginning: waiting for Redis is no reason to be restarted.
+    probes: dict[str, Callable[[], str | None]] = {"/healthz": lambda: None, "/readyz": lambda: "waiting for Redis"}
+    client: Redis | None = None
     try:
-        registry = CollectorRegistry()
-        setting = PodSetting(options.worker_image, options.redis_url, options.store_url)
-        pools = ClusterPools(cluster, client, setting, OperatorMetrics(registry), unix_milliseconds, prometheus)
-        keeper = Keeper(pools.sightings.pools, pools, unix_milliseconds)
-        pools.listeners.append(keeper.notice)
-        probes = {"/healthz": keeper.unhealthy, "/readyz": pools.unready}
         async with await serve_health(options.listen_host, options.listen_port, registry, probes):
+            client = await connect_when_there(options.redis_url, REDIS_CONNECTIONS)
+            setting = PodSetting(options.worker_image, options.redis_url, options.store_url)
+            pools = ClusterPools(cluster, client, setting, OperatorMetrics(registry), unix_milliseconds, prometheus)
+            keeper = Keeper(pools.sightings.pools, pools, unix_milliseconds)
+            pools.listeners.append(keeper.notice)
+            probes |= {"/healthz": keeper.unhealthy, "/readyz": pools.unready}
             await _list_until_there(pools.sightings, cluster, namespaces)
             await pools.forget_strangers(namespaces)
             tasks = await start_watching(pools.sightings, configuration, namespaces)
@@ -82,7 +87,8 @@ async def _serve(options: argparse.Namespace) -> None:
                 group.create_task(keeper.run())
     finally:
         await http.aclose()
-        await client.aclose()
+        if client is not None:
+            await client.aclose()
         await cluster.close()
 
 

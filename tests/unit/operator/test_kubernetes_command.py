@@ -1,0 +1,54 @@
+"""The command ``kubernetes`` while Redis is not there yet."""
+
+import argparse
+import asyncio
+import json
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+
+from modelpool_operator.commands import kubernetes
+from modelpool_operator.commands.kubernetes_options import add_options
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def kubeconfig(folder: Path) -> Path:
+    written = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "here",
+        "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
+        "clusters": [{"name": "here", "cluster": {"server": "http://127.0.0.1:1"}}],
+        "users": [{"name": "me", "user": {"token": "t"}}],
+    }
+    path = folder / "kubeconfig"
+    path.write_text(json.dumps(written))
+    return path
+
+
+async def test_the_probes_are_answered_while_redis_is_awaited(tmp_path: Path) -> None:
+    port, parser = free_port(), argparse.ArgumentParser()
+    add_options(parser)
+    where = ["--redis-url", f"redis://127.0.0.1:{free_port()}/0", "--store-url", "http://127.0.0.1:1/"]
+    where += ["--kubeconfig", str(kubeconfig(tmp_path)), "--listen-port", str(port)]
+    task = asyncio.create_task(kubernetes._serve(parser.parse_args(where)))
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+            for _ in range(50):
+                with suppress(httpx.ConnectError):
+                    assert (await http.get("/healthz")).status_code == 200
+                    break
+                await asyncio.sleep(0.1)
+            ready = await http.get("/readyz")
+        assert (ready.status_code, ready.text) == (503, "waiting for Redis")
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
