@@ -91,12 +91,16 @@ class ResourceTeller:
 
     async def _write(self) -> float | None:
         """Returns in how many seconds there is something to write again, unless news come first; None: not without news."""
+        wait = await self._write_status()  # first, for Events that are refused are tried for ever
         while self._events:
             try:
                 await self._cluster.create(EVENT, self._events[0])
             except ApiConflict:
                 log.debug("the event is there already")
             self._events.popleft()
+        return wait
+
+    async def _write_status(self) -> float | None:
         if self._latest is None:
             return None
         wait = due_in(PACE, self._written, self._latest)

@@ -127,3 +127,11 @@ async def test_a_note_is_cut_by_bytes_as_the_api_server_counts() -> None:
         await wait_until(lambda: ("create", "Event", "studio.3e8.1") in cluster.writes)
         note = (await events(cluster))[0]["note"]
     assert 1_020 < len(note.encode()) <= 1_024
+
+
+async def test_the_status_is_written_while_events_are_refused() -> None:
+    async with telling() as (cluster, teller):
+        cluster.refuses = lambda kind, manifest: "events are forbidden" if kind == EVENT else None
+        teller.moved(Move("studio-secondary-0", "neon", Action.LOAD, Reason.FILL, "it was empty"))
+        teller.tell(status(10_000))
+        await wait_until(lambda: bool(written(cluster)))
