@@ -67,6 +67,9 @@ def _on_white(picture: Image.Image) -> Image.Image:
     """RGB; what was transparent becomes white."""
     from PIL import Image
 
+    if picture.mode == "I;16":  # a conversion would make all above 255 of 65,535 white
+        picture = picture.point(lambda level: level / 256).convert("L")
+        picture.info.pop("transparency", None)  # a level of 16 bits
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         with_alpha = picture.convert("RGBA")
         ground = Image.new("RGBA", with_alpha.size, "white")

@@ -32,6 +32,12 @@ def test_any_colour_mode_becomes_rgb(mode: str) -> None:
     assert opened(normalise(picture(kind, colour=0, mode=mode), CAP)).mode == "RGB"
 
 
+@pytest.mark.parametrize("options", [{}, {"transparency": 65_535}])
+def test_grey_of_16_bits_keeps_its_levels(options: dict[str, int]) -> None:
+    grey = opened(normalise(picture(colour=32_768, mode="I;16", **options), CAP))
+    assert grey.getpixel((0, 0)) == (128, 128, 128)
+
+
 def test_what_is_transparent_becomes_white() -> None:
     assert opened(normalise(picture(colour=(0, 0, 0, 0), mode="RGBA"), CAP)).getpixel((0, 0)) == (255, 255, 255)
 
