@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -49,6 +50,7 @@ class OidcVerifier:
         self._keys: KeySet | None = None
         self._fetched = float("-inf")
         self._tried = float("-inf")
+        self._fetching = asyncio.Lock()
 
     async def verify(self, token: str) -> dict[str, Any]:
         """The token's claims, ``sub`` among them.
@@ -63,7 +65,7 @@ class OidcVerifier:
             return self._check(token, keys)
         except InvalidKeyIdError:
             # The provider may have begun to sign with another key.
-            again = await self._key_set(stale=True)
+            again = await self._key_set(stale=True, unknown=True)
             if again is keys:
                 raise _refusal() from None
             try:
@@ -86,17 +88,24 @@ class OidcVerifier:
         registry.validate(found.claims)
         return dict(found.claims)
 
-    async def _key_set(self, *, stale: bool) -> KeySet:
-        if stale and self._monotonic() - self._tried > RETRY_SECONDS:
-            self._tried = self._monotonic()
-            try:
-                self._keys = KeySet.import_key_set(await self._fetch(self.rules.jwks_url))
-                self._fetched = self._monotonic()
-            except (httpx.HTTPError, JoseError, ValueError, KeyError, TypeError) as error:
-                log.warning("the OpenID provider's keys cannot be fetched: %s", type(error).__name__)
+    async def _key_set(self, *, stale: bool, unknown: bool = False) -> KeySet:
+        """The keys, fetched anew when they are ``stale``; who can go on with those at hand waits for no other's fetching."""
+        if stale and (unknown or self._keys is None or not self._fetching.locked()):
+            async with self._fetching:
+                await self._fetch_keys()
         if self._keys is None:
             raise Unavailable("the OpenID provider cannot be reached to check the token; try again", retry_after=5)
         return self._keys
+
+    async def _fetch_keys(self) -> None:
+        if self._monotonic() - self._tried <= RETRY_SECONDS:
+            return
+        self._tried = self._monotonic()
+        try:
+            self._keys = KeySet.import_key_set(await self._fetch(self.rules.jwks_url))
+            self._fetched = self._monotonic()
+        except (httpx.HTTPError, JoseError, ValueError, KeyError, TypeError) as error:
+            log.warning("the OpenID provider's keys cannot be fetched: %s", type(error).__name__)
 
 
 def _refusal() -> Unauthenticated:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -136,6 +137,7 @@ class Provider:
 
     async def fetch(self, url: str) -> Any:
         self.fetches += 1
+        await asyncio.sleep(0.01)
         if self.away:
             raise ValueError(url)
         return {"keys": [key.as_dict(private=False) for key in self.keys]}
@@ -226,6 +228,16 @@ async def test_a_new_key_of_the_provider_is_fetched_but_not_for_every_forged_tok
         with pytest.raises(Unauthenticated):
             await bearer(found, provider.token(key=2))
     assert provider.fetches == 2
+
+
+async def test_all_who_come_while_the_keys_are_being_fetched_get_the_answer_that_they_bring(provider: Provider) -> None:
+    found = provider.resolver()
+    first = await asyncio.gather(*(bearer(found, provider.token()) for _ in range(5)))
+    assert (provider.fetches, len({subject.id for subject in first})) == (1, 1)
+    provider.keys = [*provider.keys, RSAKey.generate_key(2048, parameters={"kid": "two"})]
+    provider.monotonic += RETRY_SECONDS + 1
+    later = await asyncio.gather(*(bearer(found, provider.token(key=1)) for _ in range(5)))
+    assert (provider.fetches, {subject.id for subject in later}) == (2, {first[0].id})
 
 
 async def test_a_provider_that_is_away_is_said_and_known_keys_serve_on(provider: Provider) -> None:
