@@ -424,6 +424,21 @@ async def test_a_page_of_another_site_gets_its_own_copy(
     assert witness.paths().count(url) == 2
 
 
+@pytest.mark.parametrize("credentials", [False, True])
+async def test_a_page_of_another_site_may_read_what_the_edge_says_by_itself(
+    make_edge: MakeEdge, credentials: bool
+) -> None:
+    edge = make_edge({"cors": {"allowedOrigins": ["https://gallery.example"], "allowCredentials": credentials}})
+    async with client(edge) as browser:
+        named = await browser.get("/v1/admin/keys", headers={"Origin": "https://gallery.example"})
+        other = await browser.get("/v1/admin/keys", headers={"Origin": "https://other.example"})
+    assert a_problem(named, 404, "not_found") == a_problem(other, 404, "not_found")
+    assert named.headers["access-control-allow-origin"] == "https://gallery.example"
+    assert named.headers["access-control-expose-headers"] == "Retry-After, X-Request-Id"
+    assert named.headers.get("access-control-allow-credentials") == ("true" if credentials else None)
+    assert not [name for name in other.headers if name.startswith("access-control-")]
+
+
 async def test_what_is_not_a_result_is_never_kept(api: Api, edge: NginxEdge, witness: Witness) -> None:
     job = await api.submit()
     async with client(edge) as http:
