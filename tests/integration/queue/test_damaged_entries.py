@@ -93,16 +93,19 @@ async def test_the_check_tells_of_a_deadline_that_is_watched_at_the_wrong_time(
 
 
 async def test_one_that_nobody_can_look_after_is_put_off(client: Redis, clock: Clock, queue: RedisQueue) -> None:
-    await queue.enqueue(job := new_job(subject="ann"))
-    await Worker(queue, ONE).claim()
-    await queue.enqueue(other := new_job(subject="bob"))
+    await queue.enqueue(job := new_job("hurt"))
+    await Worker(queue, "hurt").claim()
+    await queue.enqueue(other := new_job())
     await queue.enqueue(new_job("old", id="expiring", deadline_ms=60_000))
-    await client.hset(POOL.key("job", job.id), "work", "much")
+    line = POOL.key("line", "free", "hurt")
+    await client.set(line, "no line")
     for _ in range(3):
         clock.pass_seconds(30)
         await queue.reap()
         assert await client.zscore(DUE, job.id) == clock.now + 30_000
     assert (await queue.get("expiring")).state is JobState.EXPIRED
+    await client.delete(line)
     depths = await queue.depths()
-    assert {model: (depth.queued, depth.running) for model, depth in depths.items()} == {"flux": (1, 1), "old": (0, 0)}
+    found = {model: (depth.queued, depth.running) for model, depth in depths.items()}
+    assert found == {"hurt": (0, 1), "flux": (1, 0), "old": (0, 0)}
     assert await Worker(queue, "flux").ids() == [other.id]

@@ -1,4 +1,4 @@
-"""A record that lacks a field which no job can do without: every verb passes it over, the reaper and the check put it aside."""
+"""A record that lacks a field which no job can do without, or has a number that is none: every verb passes it over, the reaper and the check put it aside."""
 
 from typing import Any
 
@@ -17,16 +17,21 @@ from support.queues import POOL, Clock, Worker, new_job, new_result, refunded
 
 SAME = "5a" * 32
 FIELDS = ("tag", "work", "lane", "digest", "key", "model", "subject", "state", "deadline", "ticket", "body")
+NUMBERS = ("tag", "work", "deadline", "ticket", "seq", "attempts")
 HOT = [HotModel("flux", 4)]
 
-pytestmark = pytest.mark.parametrize("field", FIELDS)
+pytestmark = pytest.mark.parametrize(
+    ("field", "value"),
+    [*((field, None) for field in FIELDS), *((field, "x") for field in NUMBERS)],
+    ids=lambda value: value or "lost",
+)
 
 
 class Damaged:
-    """Three jobs of one batch, of which the first in line has lost a field, and one that follows it."""
+    """Three jobs of one batch, of which the first in line has lost a field, or has another value there, and one that follows it."""
 
-    def __init__(self, client: Redis, clock: Clock, field: str) -> None:
-        self.client, self.clock, self.field = client, clock, field
+    def __init__(self, client: Redis, clock: Clock, field: str, value: str | None) -> None:
+        self.client, self.clock, self.field, self.value = client, clock, field, value
         self.queue = RedisQueue(POOL, client, now=clock)
         self.checker = QueueCheck(POOL, client, now=clock)
         self.job = new_job(id="damaged", subject="ann", digest=SAME)
@@ -38,7 +43,11 @@ class Damaged:
             await self.queue.enqueue(job)
 
     async def lose(self) -> None:
-        await self.client.hdel(POOL.key("job", self.job.id), self.field)
+        record = POOL.key("job", self.job.id)
+        if self.value is None:
+            await self.client.hdel(record, self.field)
+        else:
+            await self.client.hset(record, self.field, self.value)
 
     async def state(self, job: str) -> JobState:
         return (await self.queue.get(job)).state
@@ -59,17 +68,17 @@ class Damaged:
 
 
 @pytest.fixture
-async def damaged(client: Redis, clock: Clock, field: str) -> Damaged:
-    damaged = Damaged(client, clock, field)
+async def damaged(client: Redis, clock: Clock, field: str, value: str | None) -> Damaged:
+    damaged = Damaged(client, clock, field, value)
     await damaged.arrive()
     await damaged.lose()
     return damaged
 
 
 @pytest.fixture
-async def running(client: Redis, clock: Clock, field: str) -> tuple[Damaged, Batch]:
+async def running(client: Redis, clock: Clock, field: str, value: str | None) -> tuple[Damaged, Batch]:
     """The same, lost when the batch was under way."""
-    damaged = Damaged(client, clock, field)
+    damaged = Damaged(client, clock, field, value)
     await damaged.arrive()
     batch = await Worker(damaged.queue, *HOT).claim()
     assert len(batch.jobs) == 3

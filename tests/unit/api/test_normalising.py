@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -33,7 +34,7 @@ def test_any_colour_mode_becomes_rgb(mode: str) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"transparency": 65_535}])
-def test_grey_of_16_bits_keeps_its_levels(options: dict[str, int]) -> None:
+def test_grey_of_16_bits_keeps_its_levels(options: dict[str, Any]) -> None:
     grey = opened(normalise(picture(colour=32_768, mode="I;16", **options), CAP))
     assert grey.getpixel((0, 0)) == (128, 128, 128)
 

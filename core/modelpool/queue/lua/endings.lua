@@ -171,9 +171,9 @@ local function put_aside(job)
   if job.state == 'queued' then pcall(leave, {job}) end
   call('ZREM', key('due'), job.id)
   if not job.finished then
-    job.state, job.seq = 'failed', whole_number(job.seq + 1)
+    job.state, job.seq = 'failed', whole_number((tonumber(job.seq) or 1) + 1)
     tell(job)
-    if job.price and job.enqueued then refund(job) end
+    if job.price and tonumber(job.enqueued or '') then refund(job) end
   end
   call('DEL', key('job', job.id))
   local one = first_follower(job.id) or job

@@ -56,10 +56,11 @@ local function look(id)
   return job
 end
 
--- Whether a record has all that no job can do without.
+-- Whether a record has all that no job can do without, and numbers where there must be some.
 local function is_sound(job)
-  return job.state and job.enqueued and job.deadline and job.lane and job.subject and job.model and job.work and job.price
-    and job.digest and job.key and job.body and (job.finished or (job.ticket and job.tag))
+  return job.state and job.lane and job.subject and job.model and job.digest and job.key and job.body and job.price
+    and tonumber(job.enqueued or '') and tonumber(job.deadline or '') and tonumber(job.work or '') and tonumber(job.seq)
+    and tonumber(job.attempts) and (job.finished or (tonumber(job.ticket or '', 16) and tonumber(job.tag or '')))
 end
 
 -- A job. A record with holes is as good as none: nobody can run or read it, and the reaper or the check puts it aside.
@@ -71,7 +72,8 @@ end
 -- As much of a job as it takes to finish it.
 local function glance(id)
   local lease, state, seq, digest, model = unpack(call('HMGET', key('job', id), 'lease', 'state', 'seq', 'digest', 'model'))
-  return {id = id, lease = lease, state = state, seq = seq or '1', digest = digest, model = model}
+  seq = seq or '1'
+  return {id = id, lease = lease, state = tonumber(seq) and state, seq = seq, digest = digest, model = model}
 end
 
 -- What the slices of a field are called whose value may be long.

@@ -13,7 +13,7 @@ end
 for _, id in ipairs(call('ZRANGE', key('due'), 0, -1)) do
   local state, model, lane, work = unpack(call('HMGET', key('job', id), 'state', 'model', 'lane', 'work'))
   if not model then -- damage, which the check of the records tells
-  elseif state == 'queued' and lane and work then
+  elseif state == 'queued' and lane and tonumber(work or '') then
     more(model .. ' ' .. lane, 1)
     more(model .. ' work', milliseconds(work))
   elseif state == 'running' then

@@ -5,7 +5,7 @@ local answer = {}
 for i = 4, #ARGV do
   local state, holder, deadline = unpack(call('HMGET', key('job', ARGV[i]), 'state', 'lease', 'deadline'))
   local word = 'lost'
-  if holder == lease and state == 'running' and deadline then
+  if holder == lease and state == 'running' and tonumber(deadline or '') then
     call('ZREM', key('due'), ARGV[i])
     add(key('due'), math.min(now + lease_ms, deadline), ARGV[i], ttl_of({deadline = deadline}))
     word = 'held'
