@@ -27,7 +27,8 @@ from modelpool_api.pools import Pool
 from modelpool_api.quota.ceilings import allowance
 from modelpool_api.quota.ledger import Charge, Elsewhere, Reserved, Seen, Unusual
 from modelpool_api.quota.refusals import offer
-from modelpool_api.room import fullness, is_in_already, needs_no_room, turn_away
+from modelpool_api.reading import read_image, still_reserved
+from modelpool_api.room import fullness, needs_no_room, turn_away
 from modelpool_api.seeds import ring_seed
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class Admission:
 async def admit(context: Context, subject: Subject, asked: Asked) -> Admission:
     """Everything but the queue: the complete job, its units taken.
 
-    :raises InvalidInput: naming the field and the cure.
+    :raises InvalidInput: naming the field and the cure; a :class:`BrokenPicture` stays charged.
     :raises ModelNotFound: no pool offers the model.
     :raises LimitReached: today's allowance, or the burst rule; nothing was charged.
     :raises Overloaded: the lane is full, or reading the image took too long; nothing was charged.
@@ -88,15 +89,15 @@ async def _take(context: Context, subject: Subject, asked: Asked, draft: Draft, 
         await answer(context, subject, asked, draft, unusual.counts)
         reserved = await _reserve(context, subject, asked, draft, (), paced=False)
     try:
-        picture = await _read_image(context, draft, reserved)
+        picture = await read_image(context, subject, draft, reserved)
         job = _complete(subject, asked, draft, reserved, picture)
         # Its own picture, or its place in the ring of seeds, is known only now.
         has_place = full is None or reserved.known or await _need_not_be_made(context, draft, job)
         if picture is not None and has_place:
             # Reading may have taken longer than a reservation waits for its job, and so may storing.
-            await _still_reserved(context, subject, draft, reserved)
+            await still_reserved(context, subject, draft, reserved)
             await context.inputs.keep(picture)
-            await _still_reserved(context, subject, draft, reserved)
+            await still_reserved(context, subject, draft, reserved)
     except BaseException:
         await _give_up(context, reserved)
         raise
@@ -104,23 +105,6 @@ async def _take(context: Context, subject: Subject, asked: Asked, draft: Draft, 
         await _give_up(context, reserved)
         await turn_away(context, subject, draft, full, paced=False)
     return Admission(draft.pool, job, reserved)
-
-
-async def _read_image(context: Context, draft: Draft, reserved: Reserved) -> Picture | None:
-    """The input image, where there is one; a repeated request whose job is in the queue needs it no more."""
-    if draft.image is None or (reserved.known and await is_in_already(context, draft)):
-        return None
-    return await context.inputs.read(draft.image)
-
-
-async def _still_reserved(context: Context, subject: Subject, draft: Draft, reserved: Reserved) -> None:
-    """Let the units wait anew for their job.
-
-    :raises Overloaded: they have been returned. It is no demand: more slots would not read images faster.
-    """
-    if not await context.ledger.extend(reserved.charge):
-        count(context, draft.pool, draft.model.name, subject.lane, "refused")
-        raise Overloaded("Too many images are being read just now. Try again in a moment.", retry_after=10)
 
 
 async def _need_not_be_made(context: Context, draft: Draft, job: NewJob) -> bool:

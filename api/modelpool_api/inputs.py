@@ -15,10 +15,9 @@ from modelpool.store.port import Store
 from modelpool_api.normalising import normalise
 from modelpool_api.pools import Pools
 from modelpool_api.schemas import ImageInput
+from modelpool_api.turns import Turns
 
 _DATA_URL = re.compile(r"data:[a-z0-9.+/-]{1,100}(;[a-z0-9=._-]{1,100})*;base64,", re.IGNORECASE)
-DECODERS = 1
-"""How many read an image at once. Each holds 18 bytes for every pixel: more than a quarter of the chart's memory at its cap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +41,17 @@ def decode_base64(text: str) -> bytes:
 
 
 class Inputs:
-    """Takes images in. One per process."""
+    """Takes images in. One per process.
+
+    ``turns`` are for :meth:`read`: one at a time, because each holds 18 bytes for every pixel, more than a quarter of the
+    chart's memory at its cap.
+    """
 
     def __init__(self, store: Store, pools: Pools, max_pixels: int) -> None:
         self._store = store
         self._pools = pools
         self._max_pixels = max_pixels
-        self._decoders = asyncio.Semaphore(DECODERS)
+        self.turns = Turns()
 
     async def find(self, image: ImageInput) -> bytes | str:
         """What ``image`` means: the bytes that were sent, or the key of a finished job's result, which is not read yet.
@@ -70,13 +73,12 @@ class Inputs:
         return record.result.key
 
     async def read(self, image: bytes | str) -> Picture:
-        """Normalise what :meth:`find` has found; nothing is stored.
+        """Normalise what :meth:`find` has found, within a turn; nothing is stored.
 
         :raises InvalidInput: the result is gone, or see :func:`modelpool_api.normalising.normalise`.
         """
-        async with self._decoders:
-            data = image if isinstance(image, bytes) else await self._result(image)
-            return await asyncio.to_thread(_read, data, self._max_pixels)
+        data = image if isinstance(image, bytes) else await self._result(image)
+        return await asyncio.to_thread(_read, data, self._max_pixels)
 
     async def keep(self, picture: Picture) -> None:
         """Store a picture. Storing it again prolongs its life.

@@ -7,6 +7,8 @@ decoder and the decoded picture, each of four bytes a pixel. After that it goes 
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from modelpool.errors import InvalidInput
@@ -15,16 +17,26 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FORMATS = ("PNG", "JPEG", "WEBP")
+UNREADABLE = "the image cannot be read; send a whole PNG, JPEG or WebP file"
 _BAND = 128
 """Rows."""
+
+
+class BrokenPicture(InvalidInput):
+    """A picture whose header is in order and whose pixels are not: they have been decoded, as far as they go, for nothing."""
+
+    code = "unreadable_image"
+    title = "Unreadable image"
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 def normalise(data: bytes, max_pixels: int) -> bytes:
     """The picture in ``data`` as PNG: upright, RGB, without metadata, first frame only.
 
-    The same pixels give the same bytes. The size is read from the header before a pixel is decoded.
+    The same pixels give the same bytes. What the header tells, size and orientation, is read before a pixel is decoded.
 
-    :raises InvalidInput: no PNG, JPEG or WebP, too many pixels, or broken.
+    :raises BrokenPicture: it breaks off or is damaged behind its header.
+    :raises InvalidInput: no PNG, JPEG or WebP, too many pixels, or a broken header; no pixel was decoded.
     """
     from PIL import Image  # only those who send an image pay for the import
 
@@ -36,7 +48,7 @@ def normalise(data: bytes, max_pixels: int) -> bytes:
         raise InvalidInput(f"the image has too many pixels; at most {max_pixels} are taken", param="image") from error
     except Exception as error:
         # Decoders raise many kinds (OSError, SyntaxError, struct.error, ValueError …) for broken files.
-        raise InvalidInput("the image cannot be read; send a whole PNG, JPEG or WebP file", param="image") from error
+        raise InvalidInput(UNREADABLE, param="image") from error
     out = io.BytesIO()
     plain.save(out, "PNG", compress_level=1)
     return out.getvalue()
@@ -50,17 +62,31 @@ def _decoded(data: bytes, max_pixels: int) -> Image.Image:
         width, height = picture.size
         if width * height > max_pixels:
             raise InvalidInput(f"the image has {width}×{height} pixels; at most {max_pixels} are taken", param="image")
-        picture.load()
-        picture.fp = None  # a WebP keeps a decoded copy there
-        # Metadata travels in `info`; a new picture has none.
-        plain = Image.new("RGB", picture.size)
-        for top in range(0, height, _BAND):
-            plain.paste(_on_white(picture.crop((0, top, width, min(height, top + _BAND)))), (0, top))
-        turned = picture.getexif().get(ExifTags.Base.Orientation, 1)
+        if picture.format != "PNG" or "exif" in picture.info:
+            picture.getexif()  # a PNG may have it behind its pixels, and would decode them to look
+        try:
+            plain, turned = _pixels(picture)
+        except Exception as error:
+            raise BrokenPicture(UNREADABLE, param="image") from error
     del picture
     plain.getexif()[ExifTags.Base.Orientation] = turned
     ImageOps.exif_transpose(plain, in_place=True)
     return plain
+
+
+def _pixels(picture: Image.Image) -> tuple[Image.Image, int]:
+    """RGB, and the orientation (1 to 8)."""
+    from PIL import ExifTags, Image
+
+    picture.load()
+    picture.fp = None  # type: ignore[attr-defined]  # a WebP keeps a decoded copy there
+    width, height = picture.size
+    # Metadata travels in `info`; a new picture has none.
+    plain = Image.new("RGB", picture.size)
+    for top in range(0, height, _BAND):
+        plain.paste(_on_white(picture.crop((0, top, width, min(height, top + _BAND)))), (0, top))
+    turned = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    return plain, int(turned) if turned in range(1, 9) else 1
 
 
 def _on_white(picture: Image.Image) -> Image.Image:

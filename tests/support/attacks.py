@@ -8,6 +8,7 @@ ten units unless the case says otherwise.
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,8 +20,10 @@ import httpx
 from modelpool.queue.redis import RedisQueue
 from modelpool_api import background
 from modelpool_api.identity.ring import SecretRing
+from modelpool_api.inputs import Picture
 from support.fake_worker import FakeWorker
 from support.openid import Provider, new_key
+from support.pictures import picture
 from support.queues import Clock
 from support.running_api import POOL
 from support.solving import HEADER, ask_solving, solve
@@ -381,6 +384,75 @@ async def cancelled_waiting(stage: Stage) -> int:
         await visitor.call("DELETE", answer.json()["links"]["self"])
         await background.give_back(stage.door.context)
     return await units(visitor, 10)
+
+
+# --- pictures to read ------------------------------------------------------------------------------------------------
+
+BREAKS_OFF = {"image": {"base64": base64.b64encode(picture("PNG", (64, 64))[:-30]).decode()}}
+
+
+def _note_reads(stage: Stage, before: Callable[[], Awaitable[object]] | None = None) -> list[bytes | str]:
+    """The images that are decoded from now on, in their order; each waits for ``before``."""
+    inputs, read = stage.door.context.inputs, stage.door.context.inputs.read
+    images: list[bytes | str] = []
+
+    async def noted(image: bytes | str) -> Picture:
+        images.append(image)
+        if before is not None:
+            await before()
+        return await read(image)
+
+    inputs.read = noted  # type: ignore[method-assign]  # the stage ends with its case
+    return images
+
+
+@attack(
+    "pictures that break off behind their header, on and on: units of those that are decoded",
+    50,
+    "whoever has a picture decoded for nothing has paid for it",
+)
+async def broken_pictures(stage: Stage) -> int:
+    visitor, images = await stage.browser(), _note_reads(stage)
+    answers = [(await visitor.ask(**BREAKS_OFF, **MODEL)).status_code for _ in range(20)]
+    assert set(answers) == {422, 429}
+    return PRICE * len(images)
+
+
+@attack(
+    "the same, four at one moment under one Idempotency-Key",
+    50,
+    "who repeats a request whose picture was broken pays anew, and who repeats it too early has nothing decoded",
+)
+async def broken_pictures_repeated(stage: Stage) -> int:
+    visitor, images = await stage.browser(), _note_reads(stage)
+    same = {"prompt": "x", "headers": {"Idempotency-Key": "key"}, **BREAKS_OFF, **MODEL}
+    for _ in range(10):
+        answers = await asyncio.gather(*(visitor.ask(**same) for _ in range(4)))
+        assert {answer.status_code for answer in answers} <= {422, 429, 503}
+    return PRICE * len(images)
+
+
+@attack(
+    "twelve pictures from one network at one moment: units of those read before the picture of somebody elsewhere",
+    10,
+    "networks take turns at the decoder: one waits for the picture in it, and for one of each other network",
+)
+async def decoder_taken(stage: Stage) -> int:
+    goes_on, theirs = asyncio.Event(), picture("PNG", (32, 32), "blue")
+    images = _note_reads(stage, goes_on.wait)
+    crowd = [await stage.browser() for _ in range(12)]
+    honest = await stage.browser("198.51.100.1")
+    image = {"base64": base64.b64encode(picture()).decode()}
+    asked = [asyncio.create_task(visitor.ask(image=image, **MODEL)) for visitor in crowd]
+    asked.append(asyncio.create_task(honest.ask(image={"base64": base64.b64encode(theirs).decode()}, **MODEL)))
+
+    async def all_have_paid() -> bool:
+        return [await visitor.remaining() for visitor in (*crowd, honest)] == [50 - PRICE] * 13
+
+    await wait_until(all_have_paid)
+    goes_on.set()
+    assert {(await one).status_code for one in asked} == {202}
+    return PRICE * images.index(theirs)
 
 
 # --- a full lane ----------------------------------------------------------------------------------------------------

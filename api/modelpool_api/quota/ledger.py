@@ -164,7 +164,7 @@ class Ledger:
         raise QueueUnavailable("Redis's clock jumps from day to day. Try again in a moment.", retry_after=2)
 
     async def extend(self, charge: str) -> bool:
-        """Let a reservation wait another minute for its job; False: it has been returned, and nothing is paid for.
+        """Let a reservation wait another minute for its job; False: it has been returned or spent, and no job is paid for.
 
         :raises QueueUnavailable: Redis is away.
         """
@@ -209,6 +209,15 @@ class Ledger:
     async def release(self, charge: str) -> bool:
         """Return a reservation whose request came to nothing; False when it had been returned before."""
         return bool(await self._run("release", charge))
+
+    async def spend(self, charge: str) -> bool:
+        """Keep the units of a reservation whose request came to nothing, but has cost us; False: they have been returned.
+
+        Who repeats the request takes units anew.
+
+        :raises QueueUnavailable: Redis is away.
+        """
+        return bool(await self._run("spend", charge))
 
     async def lapse(self) -> int:
         """Return reservations that no job came of within a minute. Returns how many."""

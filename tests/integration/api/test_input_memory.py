@@ -33,7 +33,10 @@ async def main():
     data = Path(sys.argv[1]).read_bytes()
     inputs = Inputs(open_store("memory:"), Pools(None, None), int(sys.argv[2]))
     before = most()
-    await asyncio.gather(*(inputs.read(data) for _ in range(2)))
+    async def one(whose):
+        async with inputs.turns.turn(whose, 1):
+            await inputs.read(data)
+    await asyncio.gather(one("somebody"), one("another"))
     print(most() - before)
 
 asyncio.run(main())

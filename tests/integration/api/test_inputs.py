@@ -8,16 +8,19 @@ import io
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from PIL import Image
 
 from modelpool.queue.redis import RedisQueue
 from modelpool_api.door_scripts import PREFIX
+from modelpool_api.inputs import Picture
 from modelpool_api.quota.ledger import Reserved
 from support.fake_worker import FakeWorker
 from support.pictures import picture
 from support.running_api import POOL, Api, published
 from support.visitors import Visitor, door_settings, open_door
+from support.waiting import wait_until
 
 TINY = base64.b64encode(picture("PNG")).decode()
 
@@ -224,3 +227,52 @@ async def test_an_image_that_takes_longer_than_its_units_are_kept_is_refused_and
     assert refused in (await api.http.get("/metrics")).text
     monkeypatch.undo()
     assert (await api.http.post("/v1/jobs", json={"model": "shapes", "image": {"base64": TINY}})).status_code == 202
+
+
+async def test_an_image_that_breaks_behind_its_header_stays_charged_and_says_so(api: Api) -> None:
+    left = (await api.http.get("/v1/quota")).json()["remaining"]
+
+    async def send(data: bytes) -> httpx.Response:
+        body = {"model": "shapes", "image": {"base64": base64.b64encode(data).decode()}}
+        return await api.http.post("/v1/jobs", json=body, headers={"Idempotency-Key": "k1"})
+
+    for sent in (1, 2):
+        answer = await send(picture("PNG", (64, 64))[:-30])
+        problem = answer.json()
+        assert (answer.status_code, problem["error"]["code"], problem["param"]) == (422, "unreadable_image", "image")
+        assert "the 1 unit of this request stay used" in problem["detail"]
+        assert answer.headers["ratelimit"].startswith('"daily";r=')
+        assert (await api.http.get("/v1/quota")).json()["remaining"] == left - sent
+    assert (await send(picture("WEBP", exif=b"Exif\0\0neither II nor MM"))).status_code == 422
+    assert (await api.http.get("/v1/quota")).json()["remaining"] == left - 2
+    assert (await send(picture())).status_code == 202
+
+
+async def test_no_more_images_of_one_network_wait_than_may_come_at_one_moment(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three = "anonymous: {burst: {perSecond: 1000, burst: 3}}"
+    async with published(redis_url) as _, open_door(door_settings(redis_url, tmp_path, three)) as door:
+        visitor, goes_on = Visitor(door), asyncio.Event()
+        read, reading = door.context.inputs.read, 0
+
+        async def held(image: bytes | str) -> Picture:
+            nonlocal reading
+            reading += 1
+            await goes_on.wait()
+            return await read(image)
+
+        monkeypatch.setattr(door.context.inputs, "read", held)
+        waiting = [asyncio.create_task(visitor.ask(image={"base64": TINY})) for _ in range(3)]
+        left = 50 - 3
+
+        async def all_wait() -> bool:
+            return reading == 1 and await visitor.remaining() == left
+
+        await wait_until(all_wait)
+        refused = await visitor.ask(image={"base64": TINY})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
+        assert "from your network" in refused.json()["detail"]
+        assert await visitor.remaining() == left
+        goes_on.set()
+        assert {(await one).status_code for one in waiting} == {202}

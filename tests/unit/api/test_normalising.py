@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from modelpool.errors import InvalidInput
-from modelpool_api.normalising import normalise
+from modelpool_api.normalising import BrokenPicture, normalise
 from support.pictures import picture
 
 CAP = 1_000_000
@@ -100,3 +100,38 @@ def test_a_bomb_is_refused_by_its_header(side: int) -> None:
 
 def test_a_picture_at_the_cap_is_taken() -> None:
     assert opened(normalise(picture(size=(1000, 1000)), CAP)).size == (1000, 1000)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_a_broken_orientation_is_found_in_the_header(kind: str) -> None:
+    with pytest.raises(InvalidInput, match="cannot be read") as refusal:
+        normalise(picture(kind, exif=b"Exif\0\0neither II nor MM"), CAP)
+    assert not isinstance(refusal.value, BrokenPicture)
+
+
+def test_what_breaks_off_behind_its_header_is_told_apart() -> None:
+    with pytest.raises(BrokenPicture, match="cannot be read") as refusal:
+        normalise(picture("PNG", (64, 64))[:-30], CAP)
+    assert (refusal.value.param, refusal.value.code, refusal.value.status) == ("image", "unreadable_image", 422)
+
+
+def _with_exif_behind_its_pixels(exif: bytes) -> bytes:
+    png = picture("PNG")
+    end = png.rindex(b"IEND") - 4
+    chunk = struct.pack(">I", len(exif)) + b"eXIf" + exif + struct.pack(">I", zlib.crc32(b"eXIf" + exif))
+    return png[:end] + chunk + png[end:]
+
+
+def test_an_orientation_behind_the_pixels_of_a_png_counts_too() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert opened(normalise(_with_exif_behind_its_pixels(exif.tobytes()), CAP)).size == (24, 32)
+    with pytest.raises(BrokenPicture):
+        normalise(_with_exif_behind_its_pixels(b"neither II nor MM"), CAP)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 700])
+def test_an_orientation_that_there_is_not_turns_nothing(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert opened(normalise(picture("JPEG", exif=exif), CAP)).size == (32, 24)

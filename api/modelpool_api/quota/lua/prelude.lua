@@ -10,7 +10,8 @@
 --   told:<charge>         an answer that has counted something and left no charge: whether it is demand, if it is a shed
 --   seen:<what>:<name>    what has been seen of somebody: a number, or a set that tells about how many are in it
 --   settled:<stream>      how far a pool's stream of refunds has been read
--- States of a charge: reserved, kept (its job has been seen), returned (no job came), refunded (its job ended unhappily).
+-- States of a charge: reserved, kept (its job has been seen), returned (no job came), refunded (its job ended unhappily),
+-- spent (no job came, and what came instead has cost us: nothing gives it back).
 
 local call = redis.call
 local function key(kind, one, two)
@@ -48,7 +49,7 @@ end
 local function give_back(id, state)
   local charge = key('charge', id)
   local found = call('HMGET', charge, 'state', 'price', 'counters', 'repeat', 'moved')
-  if not found[1] or found[1] == 'returned' or found[1] == 'refunded' then return 0 end
+  if found[1] ~= 'reserved' and found[1] ~= 'kept' then return 0 end
   local function lower(counter, amount)
     local left = call('GET', counter)
     if left then call('INCRBY', counter, -math.min(tonumber(left), tonumber(amount))) end

@@ -124,6 +124,25 @@ class TestGivingBack:
         assert await left(ledger, ("visitor", 5), ("network", 8)) == 5
         assert not (await ledger.reserve(charge(4, repeat="key"), VISITOR)).known
 
+    async def test_a_spent_reservation_is_never_returned_and_its_key_is_free_again(
+        self, ledger: Ledger, clock: Clock
+    ) -> None:
+        taken = await ledger.reserve(charge(2, repeat="key"), VISITOR)
+        assert [await ledger.spend(taken.charge) for _ in range(2)] == [True, True]
+        assert not await ledger.release(taken.charge)
+        assert not await ledger.extend(taken.charge)
+        clock.pass_seconds(61)
+        assert await ledger.lapse() == 0
+        assert await left(ledger, ("visitor", 5)) == 3
+        assert not (await ledger.reserve(charge(2, repeat="key"), VISITOR)).known
+        assert await left(ledger, ("visitor", 5)) == 1
+
+    async def test_what_has_been_returned_cannot_be_spent(self, ledger: Ledger) -> None:
+        taken = await ledger.reserve(charge(2), VISITOR)
+        assert await ledger.release(taken.charge)
+        assert not await ledger.spend(taken.charge)
+        assert await left(ledger, ("visitor", 5)) == 5
+
     async def test_what_an_equal_request_stands_on_is_not_released_under_it(self, ledger: Ledger) -> None:
         taken = await ledger.reserve(charge(4, repeat="key"), VISITOR)
         assert (await ledger.reserve(charge(4, repeat="key"), VISITOR)).known
