@@ -75,6 +75,8 @@ def create_app(context: Context) -> FastAPI:
         root_path=context.settings.root_path,
         lifespan=lifespan,
         responses=problems.responses(431),
+        # Starlette's would name the scheme and host that a proxy or the client made up, and prompt and key would follow it.
+        redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: f"{route.tags[0]}_{route.name}" if route.tags else route.name,

@@ -35,6 +35,7 @@ _REGISTERED_TYPES = {
 RETRY_SECONDS = 5.0
 SPREAD_SECONDS = 8.0
 METHOD_NOT_ALLOWED = 405
+NOT_FOUND = 404
 MOST_FINDINGS = 20
 """Told one by one."""
 _STATUS_CODES = {
@@ -161,8 +162,12 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for this class only
+    path, root = request.url.path, request.scope.get("root_path", "")
+    if error.status_code == NOT_FOUND and path == root and request.method in ("GET", "HEAD"):
+        # Without scheme and host: they are only what a proxy and the client say they are.
+        return Response(status_code=307, headers={"Location": f"{root}/"})
     code, title = _STATUS_CODES.get(error.status_code, ("http_error", str(error.detail)))
-    shown = ModelpoolError(f"{title}: {request.method} {request.url.path}")
+    shown = ModelpoolError(f"{title}: {request.method} {path}{_cure(request, path)}")
     shown.code, shown.title, shown.status = code, title, error.status_code
     answer = problem_response(shown, request.url.path)
     for name, value in (error.headers or {}).items():
@@ -172,11 +177,18 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return answer
 
 
-def _methods(request: Request) -> list[str]:
-    """All methods of the path; each route by itself knows only its own."""
+def _methods(request: Request, **changes: str) -> list[str]:
+    """All methods of the path; each route by itself knows only its own. ``changes`` are other parts of the scope."""
     routes: list[Route] = request.app.state.routes
-    matching = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    matching = [route for route in routes if route.matches({**request.scope, **changes})[0] is not Match.NONE]
     return sorted({method for route in matching for method in route.methods or ()})
+
+
+def _cure(request: Request, path: str) -> str:
+    """What helps against a slash at the end. To be sent elsewhere with prompt and key would not."""
+    without = path.rstrip("/")
+    there = without != path and request.method in _methods(request, path=without)
+    return f"; leave the slash at the end away: {without}" if there else ""
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

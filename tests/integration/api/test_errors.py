@@ -8,9 +8,12 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 
 from modelpool.errors import QueueUnavailable
+from modelpool_api.app import create_app
+from modelpool_api.context import open_context
 from modelpool_api.settings import Settings
 from support.running_api import Api, published, ready, running_api
 
@@ -153,6 +156,31 @@ async def test_routes_and_methods_that_do_not_exist(api: Api) -> None:
     assert_problem(answer, 405)
     assert "POST" in answer.headers["allow"]
     assert_problem(await api.http.get("/v1/jobs/x", params={"wait": "soon"}), 422)
+
+
+def mounted_at(root: str) -> httpx.AsyncClient:
+    """The application as a server with this root path calls it."""
+    transport = httpx.ASGITransport(create_app(open_context(Settings())), root_path=root)
+    return httpx.AsyncClient(transport=transport, base_url="http://api")
+
+
+@pytest.mark.parametrize("root", ["", "/pool"])
+async def test_a_slash_too_many_is_named_and_sends_nobody_elsewhere_with_prompt_and_key(root: str) -> None:
+    headers = {"Host": "elsewhere.example", "X-Forwarded-Proto": "https"}
+    async with mounted_at(root) as http:
+        answer = await http.post(f"{root}/v1/jobs/", json={"model": "shapes"}, headers=headers)
+        assert assert_problem(answer, 404)["detail"].endswith(f"leave the slash at the end away: {root}/v1/jobs")
+        assert "location" not in answer.headers
+        unknown = await http.get(f"{root}/v1/nothing/", headers=headers)
+        assert "slash" not in assert_problem(unknown, 404)["detail"]
+
+
+async def test_the_root_path_without_its_slash_leads_to_the_page_on_the_same_host_and_scheme() -> None:
+    async with mounted_at("/pool") as http:
+        answer = await http.get("/pool", headers={"Host": "elsewhere.example"})
+        assert (answer.status_code, answer.headers["location"]) == (307, "/pool/")
+        assert "modelpool" in (await http.get("/pool/")).text
+        assert_problem(await http.post("/pool"), 404)
 
 
 async def test_a_body_that_is_too_large_is_refused_announced_or_not(settings: Settings) -> None:
