@@ -30,6 +30,15 @@ class Outcomes:
         if len(self._own) > REMEMBERED:
             self._own.popitem(last=False)
 
+    def forget(self, job: str) -> None:
+        """It does not come to be: an equal request's job is there instead, or the queue has not taken it."""
+        self._own.pop(job, None)
+
+    @property
+    def expected(self) -> int:
+        """How many jobs have been let in and have not ended, as far as is remembered."""
+        return len(self._own)
+
     def admitted(self, record: JobRecord) -> None:
         """Count a job that ended with its enqueue: no event will tell of it in time."""
         if record.state.is_final and self._own.pop(record.id, "absent") is None:

@@ -113,9 +113,15 @@ async def create(request: Request) -> Response:
     # Who waits listens before there is anything to hear.
     with pool.waiting.watch(job.id) if wait else nullcontext() as watch:
         outcomes.expect(job.id)
-        enqueued = await enqueue(context, admission)
+        try:
+            enqueued = await enqueue(context, admission)
+        except BaseException:
+            outcomes.forget(job.id)
+            raise
         record = enqueued.record
-        if enqueued.outcome is not Outcome.REPEATED:
+        if record.id != job.id:
+            outcomes.forget(job.id)
+        elif enqueued.outcome is not Outcome.REPEATED:
             outcomes.admitted(record)
         if watch is not None and not record.state.is_final:
             if record.id == job.id:

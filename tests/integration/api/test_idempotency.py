@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from modelpool.board import Board
+from modelpool.errors import QueueUnavailable
+from modelpool.jobs import NewJob
+from modelpool.queue.port import Enqueued
+from modelpool.queue.redis import RedisQueue
 from modelpool.resources.pool import PoolRef
 from modelpool_api.door_scripts import PREFIX
 from modelpool_api.inputs import Picture
 from modelpool_api.quota.ledger import Reserved
 from support.pictures import picture
-from support.running_api import CATALOG, PAID_KEY, POOL, SLOT, Api, heartbeat
+from support.running_api import CATALOG, PAID_KEY, POOL, SLOT, Api, heartbeat, published
+from support.visitors import Visitor, door_settings, open_door
 
 BODY: dict[str, object] = {"model": "shapes", "prompt": "a red circle"}
 
@@ -102,6 +108,23 @@ async def test_a_key_of_no_use_is_refused(api: Api, key: str) -> None:
     answer = await send(api, key)
     assert answer.status_code == 422
     assert answer.json()["param"] == "Idempotency-Key"
+
+
+async def test_only_the_job_is_expected_to_end_not_what_repeats_it_or_was_never_taken(
+    redis_url_any: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with published(redis_url_any), open_door(door_settings(redis_url_any, tmp_path, "profile: local")) as door:
+        visitor, outcomes = Visitor(door), door.app.state.outcomes
+        same = {"prompt": "a red circle", "headers": {"Idempotency-Key": "k1"}}
+        assert len({(await visitor.ask(**same)).json()["id"] for _ in range(10)}) == 1
+        assert outcomes.expected == 1
+
+        async def away(_: RedisQueue, __: NewJob) -> Enqueued:
+            raise QueueUnavailable("Redis is away")
+
+        monkeypatch.setattr(RedisQueue, "enqueue", away)
+        assert (await visitor.ask()).status_code == 503
+        assert outcomes.expected == 1
 
 
 class TestTwoPoolsOfferTheModelAndNoneIsTheDefault:

@@ -15,6 +15,15 @@ from modelpool_api.pools import Pool
 from support import wait_until
 
 
+def test_a_job_that_does_not_come_to_be_is_not_expected_any_more() -> None:
+    outcomes = Outcomes(ApiMetrics(CollectorRegistry()))
+    for job in ("real", "repeated"):
+        outcomes.expect(job)
+    outcomes.forget("repeated")
+    outcomes.forget("ended already")
+    assert outcomes.expected == 1
+
+
 async def test_a_job_that_cannot_be_counted_keeps_no_other_from_being_counted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
