@@ -15,7 +15,7 @@ from modelpool.errors import InvalidInput, LimitReached, ModelpoolError, Overloa
 from modelpool.jobs import NewJob
 from modelpool.queue.port import Enqueued, Outcome
 from modelpool.queue.witness import need_not_be_made, witness_key
-from modelpool_api.behaviour.watching import answer, notice, watch
+from modelpool_api.behaviour.watching import answer, notice, watched
 from modelpool_api.choosing import choose, holder
 from modelpool_api.context import Context
 from modelpool_api.counting import count, refusals
@@ -82,9 +82,9 @@ async def _admit_to(context: Context, subject: Subject, asked: Asked, pool: Pool
 
 
 async def _take(context: Context, subject: Subject, asked: Asked, draft: Draft, full: Full | None) -> Admission:
-    watched = watch(context, subject, draft, await context.ledger.days.today())
     try:
-        reserved = await _reserve(context, subject, asked, draft, watched)
+        with watched(context, subject, draft, await context.ledger.days.today()) as seen:
+            reserved = await _reserve(context, subject, asked, draft, seen)
     except Unusual as unusual:
         await answer(context, subject, asked, draft, unusual.counts)
         reserved = await _reserve(context, subject, asked, draft, (), paced=False)
@@ -112,7 +112,7 @@ async def _need_not_be_made(context: Context, draft: Draft, job: NewJob) -> bool
 
 
 async def _reserve(
-    context: Context, subject: Subject, asked: Asked, draft: Draft, watched: tuple[Seen, ...], *, paced: bool = True
+    context: Context, subject: Subject, asked: Asked, draft: Draft, seen: tuple[Seen, ...], *, paced: bool = True
 ) -> Reserved:
     """Take the units, and with them the place in the ring of seeds.
 
@@ -134,7 +134,7 @@ async def _reserve(
             ring=(lambda today: today.name("same", subject.repeats, draft.words)) if asked.body.seed is None else None,
             paced=paced,
             offer=offer(subject.plan, context.policy.accounts),
-            watched=watched,
+            watched=seen,
             tell=partial(notice, context),
         )
 

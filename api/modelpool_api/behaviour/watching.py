@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+from modelpool.errors import Unavailable
 from modelpool_api.behaviour.evidence import counted
 from modelpool_api.behaviour.rules import Evidence, LooksUnusual, Pattern, noticed
 from modelpool_api.behaviour.sightings import sighting_of
@@ -12,20 +14,31 @@ from modelpool_api.context import Context
 from modelpool_api.drafts import Asked, Draft
 from modelpool_api.identity.ring import DayKey
 from modelpool_api.identity.subject import Subject
-from modelpool_api.quota.ledger import Seen
+from modelpool_api.quota.ledger import Elsewhere, Seen
 from modelpool_api.quota.refusals import offer
 from modelpool_api.room import is_in_already
 
 
-def watch(context: Context, subject: Subject, draft: Draft, today: DayKey) -> tuple[Seen, ...]:
-    """Write the request down where that is wanted, and say what is to be counted of it: nothing of those with credentials."""
+@contextmanager
+def watched(context: Context, subject: Subject, draft: Draft, today: DayKey) -> Iterator[tuple[Seen, ...]]:
+    """What is to be counted of the request within the block: nothing of those with credentials.
+
+    Where that is wanted it is written down once the ledger has answered. Who is sent to another pool asks again there.
+    """
     rules, signals, recorder = context.policy.behaviour, subject.signals, context.recorder
     if subject.plan is not None or signals is None or (rules.mode == "off" and recorder is None):
-        return ()
+        yield ()
+        return
     sighting = sighting_of(today, context.now_ms(), subject.repeats, signals, draft.words, draft.job)
-    if recorder is not None:
-        recorder.record(sighting)
-    return () if rules.mode == "off" else counted(sighting, rules)
+    answered = True
+    try:
+        yield () if rules.mode == "off" else counted(sighting, rules)
+    except (Elsewhere, Unavailable):
+        answered = False
+        raise
+    finally:
+        if recorder is not None and answered:
+            recorder.record(sighting)
 
 
 def notice(context: Context, counts: Sequence[int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -15,6 +16,7 @@ from modelpool_api.behaviour.replay import Memory, replay
 from modelpool_api.behaviour.rules import Evidence, Pattern
 from modelpool_api.behaviour.sightings import Sighting, read_lines
 from modelpool_api.policy import Behaviour
+from modelpool_api.quota.ledger import Charge, Elsewhere, Reserved
 from support.ledgers import charge, make_ledger, under
 from support.running_api import published
 from support.visitors import Door, Visitor, door_settings, open_door
@@ -46,6 +48,28 @@ def recorded(log: Path) -> list[Sighting]:
     found = list(read_lines(text_of(log).splitlines()))
     assert all(isinstance(one, Sighting) for one in found)
     return [one for one in found if isinstance(one, Sighting)]
+
+
+async def test_a_request_that_is_sent_on_to_another_pool_is_one_line(
+    redis_url_any: str, tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = f"{{profile: local, behaviour: {{record: {{file: {log}}}}}}}"
+    async with published(redis_url_any), open_door(door_settings(redis_url_any, tmp_path, document)) as door:
+        visitor, headers = Visitor(door, "203.0.113.9", FINGERPRINT), {"Idempotency-Key": "k1"}
+        await visitor.ask(prompt=WORDS, headers=headers)
+        reserve, tries = door.context.ledger.reserve, 0
+
+        async def first_elsewhere(charge: Charge, *args: Any, **kwargs: Any) -> Reserved:
+            nonlocal tries
+            tries += 1
+            if tries == 1:
+                raise Elsewhere(charge.witness)
+            return await reserve(charge, *args, **kwargs)
+
+        monkeypatch.setattr(door.context.ledger, "reserve", first_elsewhere)
+        assert (await visitor.ask(prompt=WORDS, headers=headers)).status_code == 202
+        assert tries == 2
+        assert len(recorded(log)) == 2
 
 
 async def test_each_anonymous_request_is_a_line_and_no_line_names_anybody(door: Door, log: Path) -> None:
