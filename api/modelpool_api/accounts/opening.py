@@ -13,6 +13,7 @@ from modelpool_api.accounts.keys import KeyRecord, holder
 from modelpool_api.accounts.store import KeyNotFound, new_id, record_key
 from modelpool_api.challenges import WHY_NOT, Verdict
 from modelpool_api.context import Context
+from modelpool_api.identity.ring import DayKey
 from modelpool_api.identity.subject import Subject
 from modelpool_api.quota.ceilings import Allowance, account_counter, new_account, taken_over
 from modelpool_api.quota.ledger import Charge
@@ -57,16 +58,21 @@ async def open_account(context: Context, subject: Subject, solution: str | None 
         raise Forbidden("accounts are not given out here: ask the operator for a key")
     if subject.plan is not None or signals is None:
         raise InvalidInput("you have a key already: leave the Authorization header away to make another account")
+    burst = context.policy.anonymous.burst
+
+    def pace(today: DayKey) -> str:
+        return f"new:{today.name('network', signals.origin.prefix)}"
+
     if rules.proof_of_work:
+        # Before the work: looking at a solution is work of ours.
+        await context.ledger.pace(context.new_token(), burst, pace)
         await _require_work(context, subject, solution)
     id = new_id()
     charge = Charge(context.new_token(), 1, witness=record_key(id))
-    burst = context.policy.anonymous.burst
     reserved = await context.ledger.reserve(
         charge,
-        lambda today: Allowance(
-            new_account(signals, today, rules), burst, f"new:{today.name('network', signals.origin.prefix)}"
-        ),
+        lambda today: Allowance(new_account(signals, today, rules), burst, pace(today)),
+        paced=not rules.proof_of_work,
     )
     theirs = taken_over(signals, reserved.day, context.policy.anonymous)
     try:

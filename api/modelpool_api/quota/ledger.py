@@ -163,6 +163,17 @@ class Ledger:
                     raise _refusal(answer, found, price, offer)
         raise QueueUnavailable("Redis's clock jumps from day to day. Try again in a moment.", retry_after=2)
 
+    async def pace(self, id: str, burst: Burst, counter: Callable[[DayKey], str]) -> None:
+        """Ask the burst rule alone, for what takes no units. ``id`` is this question's own: asked again, it counts once.
+
+        :raises TooFast: it says no.
+        :raises QueueUnavailable: Redis is away.
+        """
+        today = await self.days.today()
+        answer = await self._run("pace", id, counter(today), *_pace(burst))
+        if answer[0] == "fast":
+            raise TooFast(int(answer[2]), burst.per_second, burst.burst)
+
     async def extend(self, charge: str) -> bool:
         """Let a reservation wait another minute for its job; False: it has been returned or spent, and no job is paid for.
 

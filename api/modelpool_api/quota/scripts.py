@@ -19,7 +19,7 @@ WAIT_MS = 60_000
 CHUNK = 128
 """The most charges that one script looks after."""
 
-VERBS = ("reserve", "extend", "look", "release", "spend", "lapse", "refund", "carry", "shed")
+VERBS = ("reserve", "extend", "look", "release", "spend", "lapse", "refund", "carry", "shed", "pace")
 
 
 @cache

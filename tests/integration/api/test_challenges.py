@@ -87,6 +87,25 @@ async def test_challenges_come_no_faster_than_pictures_and_a_solved_one_is_paced
         assert (await outcomes(door))["issued"] == 1 + 3
 
 
+async def test_challenges_and_the_work_for_accounts_keep_the_burst_rule_each_by_itself(
+    redis_url_any: str, tmp_path: Path
+) -> None:
+    slowly = f"{ADMISSION}anonymous: {{burst: {{perSecond: 0.001, burst: 3}}}}"
+    async with published(redis_url_any), open_door(door_settings(redis_url_any, tmp_path, slowly)) as door:
+        networks = ("203.0.113.9", "198.51.100.1")
+        one, another = (Visitor(door, network, fingerprint="a-fingerprint-of-somebody") for network in networks)
+        asked = [(await one.call("GET", "/v1/challenge")).status_code for _ in range(5)]
+        assert asked == [200] * 3 + [429] * 2
+        opened = [await one.call("POST", "/v1/accounts", headers={HEADER: "a guess"}) for _ in range(5)]
+        assert [answer.status_code for answer in opened] == [403] * 3 + [429] * 2
+        assert opened[-1].json()["error"]["code"] == "too_many_requests"
+        assert (await outcomes(door)) == {"issued": 6, "wrong": 3}
+        challenge = (await another.call("GET", "/v1/challenge")).json()
+        made = await another.call("POST", "/v1/accounts", headers={HEADER: solve(challenge)})
+        assert made.status_code == 201
+        assert (await one.ask()).status_code == 202
+
+
 async def test_a_usual_request_needs_no_solution_and_uses_none_up(door: Door) -> None:
     visitor = Visitor(door)
     solution = solve((await visitor.call("GET", "/v1/challenge")).json())

@@ -116,6 +116,19 @@ async def test_who_repeats_a_request_whose_job_is_elsewhere_is_told_where_and_no
     assert await left(ledger, ("visitor", 5)) == 4
 
 
+async def test_what_takes_no_units_keeps_the_burst_rule_and_a_question_asked_again_counts_once(
+    ledger: Ledger, clock: Clock
+) -> None:
+    burst = Burst(per_second=1, burst=2)
+    for id in ("a", "a", "a", "b"):
+        await ledger.pace(id, burst, lambda _: "somebody")
+    with pytest.raises(TooFast):
+        await ledger.pace("c", burst, lambda _: "somebody")
+    await ledger.pace("d", burst, lambda _: "another")
+    clock.pass_seconds(1)
+    await ledger.pace("e", burst, lambda _: "somebody")
+
+
 class TestGivingBack:
     async def test_a_released_reservation_is_returned_once_and_its_key_is_free_again(self, ledger: Ledger) -> None:
         taken = await ledger.reserve(charge(4, repeat="key"), VISITOR)
