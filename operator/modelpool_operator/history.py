@@ -6,7 +6,7 @@ Moments are Unix milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 
 from modelpool.documents import REMOTE, Assignment, Heartbeat
@@ -48,6 +48,7 @@ class History:
         self._hot_since: dict[str, dict[str, int]] = {}
         self._coming_since: dict[tuple[str, str], int] = {}
         self._failures: dict[tuple[str, str], _Failure] = {}
+        self._sources: dict[str, Hashable] = {}
 
     def hot_since(self, slot: str) -> Mapping[str, int]:
         """Since when the slot's models are hot."""
@@ -59,6 +60,14 @@ class History:
             FailedLoad(slot, model, failure.retry_at, failure.attempts, failure.message, failure.seen_at)
             for (slot, model), failure in sorted(self._failures.items())
         )
+
+    def keep(self, slots: Collection[str], sources: Mapping[str, Hashable]) -> None:
+        """What the pool is now: its slots, and what each model is loaded from. What went wrong elsewhere is of no concern."""
+        changed = {model for model, source in self._sources.items() if sources.get(model) != source}
+        for slot, model in list(self._failures):
+            if slot not in slots or model in changed:
+                del self._failures[(slot, model)]
+        self._sources = dict(sources)
 
     def absorb(
         self,

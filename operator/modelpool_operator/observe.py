@@ -39,6 +39,10 @@ def snapshot_of(pool: ModelPool, seen: Observation, history: History) -> Snapsho
     """Take the observation into ``history`` and build the planner's input."""
     measured = _measured(seen.heartbeats)
     sizes = {model.name: _Sizes(model, measured.get(model.name)) for tier in pool.spec.tiers for model in tier.models}
+    history.keep(
+        [slot.slot for tier in pool.spec.tiers for slot in slots_of(pool, tier)],
+        {model.name: model.source for tier in pool.spec.tiers for model in tier.models},
+    )
     history.absorb(
         seen.now,
         seen.heartbeats,

@@ -125,3 +125,15 @@ def test_fetching_the_files_does_not_count_towards_the_deadline_of_a_load() -> N
     absorb(history, late, fetching, told("a"))
     absorb(history, 2 * late - 1, beat(), told("a"))
     assert history.failed() == ()
+
+
+def test_a_failure_is_forgotten_when_the_model_comes_from_elsewhere_or_its_slot_is_gone() -> None:
+    for slots, sources in ((["s"], {"a": "corrected"}), (["other"], {"a": "wrong"})):
+        history = History()
+        history.keep(["s"], {"a": "wrong"})
+        for at in (100, 200):
+            absorb(history, at, beat(failed={"a": at}), told("a"))
+        history.keep(["s"], {"a": "wrong"})
+        assert [failure.attempts for failure in history.failed()] == [2]
+        history.keep(slots, sources)
+        assert history.failed() == ()

@@ -24,8 +24,8 @@ from modelpool_operator.runtimes.pods.spec import TEMPLATE_HASH, Setting, claim_
 
 log = logging.getLogger(__name__)
 
-SECRET_MS = 600_000
-"""After so long the workers' Secret is written again before a pod is made."""
+PREPARED_MS = 10_000
+"""What pods refer to is looked after again only after so long, however many are made: somebody may have deleted it."""
 UNDERWAY_MS = 10_000
 """A deletion that has been asked for is not asked for again so soon: the news of it is on its way."""
 
@@ -50,15 +50,15 @@ class PodHands:
         self._underway = {uid: since for uid, since in self._underway.items() if self._now() - since < UNDERWAY_MS}
         return action.uid in self._underway
 
-    async def prepare(self, pool: ModelPool, again_ms: int) -> None:
-        """See that what pods refer to is there before they are; not again within ``again_ms``.
+    async def prepare(self, pool: ModelPool) -> None:
+        """See that what pods refer to is there before they are.
 
         :raises ApiUnavailable: the API server is away.
         :raises ApiRefused: they cannot be made.
         """
         template = claim_template_of(pool, self._setting)
         name = template["metadata"]["name"] if template is not None else ""
-        if self._prepared is not None and self._prepared[0] == name and self._now() - self._prepared[1] < again_ms:
+        if self._prepared is not None and self._prepared[0] == name and self._now() - self._prepared[1] < PREPARED_MS:
             return
         try:
             await self._cluster.apply(SECRET, secret_of(pool, self._setting))
@@ -88,7 +88,7 @@ class PodHands:
         if action.verb is PodVerb.REPAIR and wanted is not None:
             return await self._repair(pool, wanted, pod)
         if action.reason is PodReason.OUTDATED and wanted is not None:
-            await self.prepare(pool, SECRET_MS)
+            await self.prepare(pool)
             if not await self._would_be_taken(wanted):
                 return False
         return await self._delete(pool, pod, force=action.verb is PodVerb.FORCE_DELETE)

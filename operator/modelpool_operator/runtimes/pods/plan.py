@@ -118,8 +118,8 @@ def _ending(seen: PodSituation, pod: SeenPod) -> PodAction:
     silent = seen.beating is not None and pod.name not in seen.beating
     unready = pod.unready_since is not None and seen.now - pod.unready_since >= seen.node_lost_ms
     overdue = seen.now - pod.deleted_at >= seen.node_lost_ms
-    if pod.node and (overdue or (pod.node_lost and silent and unready)):
-        sentence = f"node {pod.node} does not answer; its leases will lapse"
+    if pod.node and silent and (overdue or (pod.node_lost and unready)):
+        sentence = f"node {pod.node} has not ended it and its worker is silent; its leases will lapse"
         return PodAction(PodVerb.FORCE_DELETE, pod.name, PodReason.NODE_LOST, sentence, pod.uid)
     return PodAction(PodVerb.WAIT, pod.name, PodReason.TERMINATING, "the old pod finishes what it runs", pod.uid)
 

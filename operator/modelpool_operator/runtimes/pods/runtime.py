@@ -14,7 +14,7 @@ from modelpool.slots import DesiredSlots, ObservedSlot, ObservedSlots, RuntimePr
 from modelpool_operator.cluster.port import ApiRefused, ApiUnavailable, Cluster, Manifest
 from modelpool_operator.cluster.sightings import Sightings
 from modelpool_operator.runtimes.pods.facts import SeenPod
-from modelpool_operator.runtimes.pods.hands import SECRET_MS, PodHands, hash_of
+from modelpool_operator.runtimes.pods.hands import PodHands, hash_of
 from modelpool_operator.runtimes.pods.plan import PodAction, PodReason, PodSituation, PodVerb, Wanted, pod_plan
 from modelpool_operator.runtimes.pods.seen import seen_pod
 from modelpool_operator.runtimes.pods.spec import Setting, pod_of
@@ -161,7 +161,7 @@ class PodRuntime:
         lacking = any(pod.reason.startswith(NO_SECRET) for pod in pods.values())
         if creating or lacking:
             try:
-                await self._hands.prepare(pool, SECRET_MS if creating and not lacking else AGAIN_MS)
+                await self._hands.prepare(pool)
             except ApiRefused as error:
                 for action in todo:
                     if action.verb is PodVerb.CREATE:

@@ -145,6 +145,16 @@ ALL = [pod(A0), pod(A1), pod(R0)]
             [("force delete", A1, "NodeLost")],
             id="its grace period has long been over",
         ),
+        pytest.param(
+            situation(
+                pod(A0),
+                pod(A1, phase=SlotPhase.DRAINING, deleted_at=NOW - 60_000),
+                pod(R0),
+                beating=frozenset({A0, A1, R0}),
+            ),
+            [("wait", A1, "Terminating")],
+            id="its grace period has long been over, and its worker still reports",
+        ),
         # --- a changed template
         pytest.param(
             situation(old(A0), old(A1), old(R0)), [("delete", A0, "Outdated")], id="one slot after the other: the first"

@@ -354,6 +354,18 @@ async def test_a_claim_template_is_made_before_the_pods_that_claim() -> None:
     assert kinds == ["Secret", RESOURCE_CLAIM_TEMPLATE.name, "Pod", "Pod", "Pod"]
 
 
+async def test_a_claim_template_that_somebody_has_deleted_is_made_again_for_the_next_pod() -> None:
+    stage = Stage()
+    stage.pool = claiming("gpu.example")
+    await stage.look()
+    (template,) = [name for _, kind, name in stage.written() if kind == RESOURCE_CLAIM_TEMPLATE.name]
+    stage.cluster.remove(RESOURCE_CLAIM_TEMPLATE, "art", template)
+    stage.cluster.remove(POD, "art", R0)
+    stage.now += AGAIN_MS
+    await stage.look()
+    assert stage.written()[-2:] == [("create", RESOURCE_CLAIM_TEMPLATE.name, template), ("create", "Pod", R0)]
+
+
 def claiming(device_class: str) -> ModelPool:
     return cluster_pool(gpu={"mode": "ResourceClaim", "claim": {"deviceClassName": device_class}})
 
