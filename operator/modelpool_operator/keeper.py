@@ -7,8 +7,11 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+
 from modelpool.errors import InvalidSpec, StaleEpoch
 from modelpool.resources.pool import PoolRef
+from modelpool.resources.status import ModelPoolStatus
 from modelpool_operator.logs import POOL
 from modelpool_operator.sources.resource import PoolResource
 from modelpool_operator.status import status_without_sight
@@ -173,12 +176,19 @@ class Keeper:
         metadata, told = document["metadata"], document.get("status") or {}
         generation = int(metadata.get("generation", 1))
         sentence = f"The pool cannot work: {error.message}"
-        teller.tell(
-            status_without_sight(None, generation, int(told.get("epoch", 0)), self._now(), "InvalidSpec", sentence)
-        )
+        epoch = int(told.get("epoch", 0))
+        teller.tell(status_without_sight(_read_status(told), generation, epoch, self._now(), "InvalidSpec", sentence))
         while (found := self._look().get(pool)) is None or found["metadata"].get("generation") == generation:
             kept.news.clear()
             await kept.news.wait()
+
+
+def _read_status(told: Document) -> ModelPoolStatus | None:
+    """What was said of the slots, which serve on; None where somebody has made it unreadable."""
+    try:
+        return ModelPoolStatus.model_validate(told)
+    except ValidationError:
+        return None
 
 
 async def _awaited(what: Awaitable[None]) -> None:
