@@ -162,20 +162,20 @@ async def test_a_pool_that_cannot_work_is_told_so_and_kept_as_soon_as_it_can() -
         await stage.until_running(ART)
 
 
-async def test_what_was_said_of_the_slots_of_a_pool_that_cannot_work_any_more_is_kept() -> None:
+@pytest.mark.parametrize(("slots", "kept_slots", "kept_gpus"), [(1, 1, ["studio-primary-0"]), ("many", 0, [])])
+async def test_what_was_said_of_the_slots_of_a_pool_that_cannot_work_any_more_is_kept_where_it_can_be_read(
+    slots: object, kept_slots: int, kept_gpus: list[str]
+) -> None:
     gpu = {"slot": "studio-primary-0", "tier": "primary", "phase": "Ready"}
     async with kept() as (stage, _):
-        for status in ({"epoch": 7, "slots": 1, "readySlots": 1, "gpus": [gpu]}, {"epoch": 7, "slots": "many"}):
-            made = document(gpu={"vram": "1Gi"})
-            pool = ART if status["slots"] == 1 else MUSIC
-            metadata = {"name": pool.name, "namespace": pool.namespace, "generation": 2, "uid": "u"}
-            stage.pools[pool] = {**made, "metadata": metadata, "status": status}
-            stage.keeper.notice(pool)
-            await wait_until(lambda pool=pool: bool(stage.tellers.get(pool, FakeTeller()).told))  # type: ignore[misc]
-        [told], [unread] = stage.tellers[ART].told, stage.tellers[MUSIC].told
-    assert (told.epoch, told.slots, told.ready_slots, [gpu.slot for gpu in told.gpus]) == (7, 1, 1, [gpu["slot"]])
+        metadata = {"name": ART.name, "namespace": ART.namespace, "generation": 2, "uid": "u"}
+        status = {"epoch": 7, "slots": slots, "gpus": [gpu]}
+        stage.pools[ART] = {**document(gpu={"vram": "1Gi"}), "metadata": metadata, "status": status}
+        stage.keeper.notice(ART)
+        await wait_until(lambda: bool(stage.tellers.get(ART, FakeTeller()).told))
+        told = stage.tellers[ART].told[0]
+    assert (told.epoch, told.slots, [gpu.slot for gpu in told.gpus]) == (7, kept_slots, kept_gpus)
     assert told.conditions[0].reason == "InvalidSpec"
-    assert (unread.epoch, unread.slots) == (7, 0)
 
 
 async def test_an_error_that_nobody_foresaw_starts_one_pool_anew(monkeypatch: pytest.MonkeyPatch) -> None:
