@@ -160,3 +160,8 @@ class OperatorMetrics:
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
             registry=registry,
         )
+
+    def forget(self, pool: str) -> None:
+        """Take away every series of a pool that is gone."""
+        for metric in vars(self).values():
+            metric.remove_by_labels({"pool": pool})

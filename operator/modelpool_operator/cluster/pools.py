@@ -122,6 +122,7 @@ class ClusterPools:
 
     async def forget(self, pool: PoolRef) -> None:
         """See the protocol."""
+        self._metrics.forget(str(pool))
         if self._prometheus is not None:
             self._prometheus.forget(pool)
         while True:

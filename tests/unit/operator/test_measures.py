@@ -127,3 +127,16 @@ def test_without_figures_no_forecast_is_judged() -> None:
     pool.pass_(0, rate=1.0)
     pool.pass_(2 * HORIZON_SECONDS, rate=1.0)
     assert pool.value("forecast_error", model="neon") is None
+
+
+def test_nothing_is_left_of_a_pool_that_is_gone_and_others_keep_their_figures() -> None:
+    registry = CollectorRegistry()
+    metrics = OperatorMetrics(registry)
+    for pool in ("art/studio", "music/studio"):
+        metrics.moves.labels(pool, "Fill").inc()
+        metrics.forecast_error.labels(pool, "sdxl").set(3)
+        metrics.reconcile.labels(pool).observe(1)
+    metrics.forget("art/studio")
+    left = {sample.labels["pool"] for family in registry.collect() for sample in family.samples}
+    assert left == {"music/studio"}
+    assert registry.get_sample_value("modelpool_forecast_error", {"pool": "music/studio", "model": "sdxl"}) == 3
