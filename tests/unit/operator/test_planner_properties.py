@@ -127,7 +127,9 @@ def test_no_slot_is_ever_over_a_budget(state: Snapshot) -> None:
 
 @ANY
 @given(snapshots())
-def test_a_model_with_a_batch_in_flight_stays_until_its_turn_is_over_or_its_slot_goes_home(state: Snapshot) -> None:
+def test_a_model_with_a_batch_in_flight_leaves_only_after_it_and_only_for_a_reason_that_outranks_it(
+    state: Snapshot,
+) -> None:
     by_name = {s.name: s for s in state.slots}
     for move in plan(state).moves:
         s = by_name[move.slot]
