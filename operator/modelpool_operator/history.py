@@ -6,8 +6,8 @@ Moments are Unix milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from modelpool.documents import REMOTE, Assignment, Heartbeat
 from modelpool.queue.port import ModelDepth
@@ -48,7 +48,7 @@ class History:
         self._hot_since: dict[str, dict[str, int]] = {}
         self._coming_since: dict[tuple[str, str], int] = {}
         self._failures: dict[tuple[str, str], _Failure] = {}
-        self._sources: dict[str, Hashable] = {}
+        self._sources: dict[str, str] = {}
 
     def hot_since(self, slot: str) -> Mapping[str, int]:
         """Since when the slot's models are hot."""
@@ -61,12 +61,16 @@ class History:
             for (slot, model), failure in sorted(self._failures.items())
         )
 
-    def keep(self, slots: Collection[str], sources: Mapping[str, Hashable]) -> None:
-        """What the pool is now: its slots, and what each model is loaded from. What went wrong elsewhere is of no concern."""
-        changed = {model for model, source in self._sources.items() if sources.get(model) != source}
-        for slot, model in list(self._failures):
-            if slot not in slots or model in changed:
-                del self._failures[(slot, model)]
+    def keep(self, slots: Collection[str], sources: Mapping[str, str], now: int) -> None:
+        """Forget failures of slots and models that are gone; a model with another source may be tried at once.
+
+        ``sources``: for each model whatever differs when it is another.
+        """
+        self._failures = {key: old for key, old in self._failures.items() if key[0] in slots and key[1] in sources}
+        for (slot, model), old in self._failures.items():
+            if self._sources.get(model, sources[model]) != sources[model]:
+                # Its moment stays known, for the worker goes on telling of it.
+                self._failures[slot, model] = replace(old, attempts=0, retry_at=now)
         self._sources = dict(sources)
 
     def absorb(

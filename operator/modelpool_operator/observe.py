@@ -40,8 +40,9 @@ def snapshot_of(pool: ModelPool, seen: Observation, history: History) -> Snapsho
     measured = _measured(seen.heartbeats)
     sizes = {model.name: _Sizes(model, measured.get(model.name)) for tier in pool.spec.tiers for model in tier.models}
     history.keep(
-        [slot.slot for tier in pool.spec.tiers for slot in slots_of(pool, tier)],
-        {model.name: model.source for tier in pool.spec.tiers for model in tier.models},
+        {slot.slot for tier in pool.spec.tiers for slot in slots_of(pool, tier)},
+        {model.name: model.source.model_dump_json() for tier in pool.spec.tiers for model in tier.models},
+        seen.now,
     )
     history.absorb(
         seen.now,

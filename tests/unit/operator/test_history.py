@@ -127,13 +127,23 @@ def test_fetching_the_files_does_not_count_towards_the_deadline_of_a_load() -> N
     assert history.failed() == ()
 
 
-def test_a_failure_is_forgotten_when_the_model_comes_from_elsewhere_or_its_slot_is_gone() -> None:
-    for slots, sources in ((["s"], {"a": "corrected"}), (["other"], {"a": "wrong"})):
-        history = History()
-        history.keep(["s"], {"a": "wrong"})
-        for at in (100, 200):
-            absorb(history, at, beat(failed={"a": at}), told("a"))
-        history.keep(["s"], {"a": "wrong"})
-        assert [failure.attempts for failure in history.failed()] == [2]
-        history.keep(slots, sources)
-        assert history.failed() == ()
+def test_a_corrected_model_may_be_tried_at_once_and_its_old_failure_is_not_counted_again() -> None:
+    history = History()
+    history.keep(["s"], {"a": "wrong"}, 900)
+    absorb(history, 1_000, beat(failed={"a": 990}), told("a"))
+    history.keep(["s"], {"a": "wrong"}, 2_000)
+    assert [(f.attempts, f.retry_at) for f in history.failed()] == [(1, 11_000)]
+    history.keep(["s"], {"a": "right"}, 3_000)
+    absorb(history, 3_000, beat(failed={"a": 990}), told("a"))
+    assert [(f.attempts, f.retry_at) for f in history.failed()] == [(0, 3_000)]
+    absorb(history, 4_000, beat(failed={"a": 3_990}), told("a"))
+    assert [(f.attempts, f.retry_at) for f in history.failed()] == [(1, 14_000)]
+
+
+def test_failures_of_slots_and_models_that_are_gone_hold_nothing_back() -> None:
+    history = History()
+    absorb(history, 1_000, beat(failed={"a": 990, "b": 990}), told("a", "b"))
+    history.keep(["s"], {"a": "same"}, 2_000)
+    assert [f.model for f in history.failed()] == ["a"]
+    history.keep(["t"], {"a": "same"}, 3_000)
+    assert history.failed() == ()
