@@ -25,7 +25,7 @@ class Lines:
         self._lines: dict[tuple[str, str], list[Job]] = {}
         """By line and model, in the order of service."""
         self._reached = dict.fromkeys(LINES, 0.0)
-        """V of each line: the largest tag that was claimed as head of a batch."""
+        """V of each line: the largest virtual start time that was claimed as head of a batch."""
         self.mixing = False
         """Whether a claim has ever come from an engine that mixes parameters."""
         self._debts: dict[tuple[str, str], float] = {}
@@ -97,7 +97,8 @@ class Lines:
         if not heads:
             return []
         head, model = min(heads, key=lambda entry: (self._turn(entry[0]), entry[0].ticket))
-        self._reached[head.line] = max(self._reached[head.line], head.tag)
+        began = self._turn(head) if len(heads) > 1 else head.tag
+        self._reached[head.line] = max(self._reached[head.line], began)
         batch = [head]
         room = (math.inf if model.max_work is None else model.max_work) - head.asked.work
         for job in self._mates(head, mixes=mixes):

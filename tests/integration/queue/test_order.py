@@ -63,6 +63,18 @@ class TestFairness:
         served = [(await queue.get((await both.ids())[0])).subject for _ in range(8)]
         assert served.count("heavy") == pytest.approx(4, abs=1)
 
+    async def test_who_was_served_while_nobody_else_asked_owes_nothing_for_it(self, queue: Queue) -> None:
+        await put(queue, *(new_job(model, subject=user) for user in ("ann", "bob") for model in ("cold", "warm") * 20))
+        await put(queue, *(new_job("flux", subject="other") for _ in range(90)))
+        for _ in range(90):
+            await Worker(queue, HotModel("flux", 1)).ids()
+        every = Worker(queue, HotModel("cold", 1), HotModel("warm", 1), HotModel("flux", 1))
+        for _ in range(40):
+            await every.ids()
+        await put(queue, *(new_job("flux", subject="busy") for _ in range(20)))
+        served = [(await queue.get((await every.ids())[0])).subject for _ in range(12)]
+        assert served.count("busy") <= 5, "a third, and one more"
+
     async def test_only_the_first_job_profits_from_an_old_one_that_came_back(self, queue: Queue) -> None:
         old = (await put(queue, *(new_job(subject="ann") for _ in range(100))))[0]
         worker = Worker(queue, HotModel("flux", 1))

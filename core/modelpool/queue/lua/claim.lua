@@ -64,7 +64,7 @@ local function head_of_line()
     local first = heads[1]
     if #heads > 1 then
       for _, head in ipairs(heads) do
-        head.turn, head.rivals = turn_of(head), true
+        head.turn = turn_of(head)
         if head.turn < first.turn or (head.turn == first.turn and head.name < first.name) then first = head end
       end
     end
@@ -106,10 +106,12 @@ local function fill()
 end
 if head.solo ~= '1' and first.cap > 1 then fill() end
 
+local began = first.turn or first.tag
+
 -- Count what is claimed from before V as served from V on. Forgotten when nothing of the user's can be waiting any more.
 local function serve(job)
   local clock = reached(job.line)
-  if job.line == first.line then clock = math.max(clock, first.tag) end
+  if job.line == first.line then clock = math.max(clock, began) end
   if tonumber(job.tag) >= clock then return end
   local name = served(job.line, job.subject)
   local began = math.max(clock, tonumber(call('GET', name)) or 0)
@@ -132,11 +134,11 @@ for i, job in ipairs(batch) do
   hand_out(job)
 end
 call('ZADD', key('due'), unpack(due))
-if first.rivals then
+if first.turn then -- beside other models
   for _, job in ipairs(batch) do serve(job) end
 end
 -- V follows the heads only: a batch mate from far behind says nothing about how far the line has come.
-if first.tag > reached(first.line) then note(first.line, string.format('%.17g', first.tag)) end
+if began > reached(first.line) then note(first.line, string.format('%.17g', began)) end
 write_tally()
 call('SET', key('lease', lease), table.concat(ids, ' '), 'PX', lease_ms)
 announce_mixing()
