@@ -9,9 +9,12 @@ import io
 import json
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 
 import av
 import numpy as np
+from av.codec import Codec
+from av.codec.codec import UnknownCodecError
 from av.video.stream import VideoStream
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -104,7 +107,8 @@ def _crf(quality: int) -> int:
 
 
 def _video_codec() -> str:
+    # Not by `av.codecs_available`, which names decoders too: every FFmpeg can read h264, not every one can write it.
     for name in _VIDEO_CODECS:
-        if name in av.codecs_available:
-            return name
+        with suppress(UnknownCodecError):
+            return Codec(name, "w").name
     raise EngineError(f"this worker's FFmpeg can encode no video: it has none of {', '.join(_VIDEO_CODECS)}")

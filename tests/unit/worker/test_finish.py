@@ -12,6 +12,7 @@ from modelpool.jobs import JobRequest, Lane
 from modelpool.queue.port import Batch, ClaimedJob
 from modelpool.resources.models import Task
 from modelpool.store.keys import require_valid
+from modelpool_worker import finish
 from modelpool_worker.engines.protocol import Frames
 from modelpool_worker.finish import durations_of, encode, new_key
 
@@ -81,9 +82,16 @@ def test_a_video_has_its_frames_rate_and_an_even_size(width: int, height: int) -
 
 
 def test_without_an_encoder_a_video_fails_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(av, "codecs_available", set())
+    monkeypatch.setattr(finish, "_VIDEO_CODECS", ("vvc", "none"))  # the first can be read only
     with pytest.raises(EngineError, match="FFmpeg"):
         encode(frames(2), ask(format="mp4"))
+
+
+def test_a_codec_that_can_only_be_read_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "vvc" in av.codecs_available
+    monkeypatch.setattr(finish, "_VIDEO_CODECS", ("vvc", "mpeg4"))
+    with av.open(io.BytesIO(encode(frames(2), ask(format="mp4"))), "r") as container:
+        assert container.streams.video[0].codec_context.name == "mpeg4"
 
 
 def test_a_video_cannot_become_a_picture() -> None:
