@@ -12,8 +12,10 @@ from modelpool_local.exits import CommandFailed, Exit
 def require_writable(path: Path) -> None:
     """A file can be made where ``path`` will be.
 
-    :raises CommandFailed: the folder is missing or may not be written to.
+    :raises CommandFailed: the folder is missing or may not be written to, or the path is a folder itself.
     """
+    if os.path.isdir(path):  # noqa: PTH112 - the path's own raises where the folder may not be looked into
+        raise CommandFailed(Exit.FAILED, f"cannot write {path}: Is a directory")
     try:
         with tempfile.TemporaryFile(dir=path.parent):
             pass

@@ -30,6 +30,10 @@ def test_whether_a_file_can_be_made_is_known_beforehand(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     with pytest.raises(CommandFailed, match=r"cannot write .*a\.png: No such file or directory"):
         require_writable(tmp_path / "missing" / "a.png")
+    (tmp_path / "b.png").mkdir()
+    with pytest.raises(CommandFailed, match=r"cannot write .*b\.png: Is a directory"):
+        require_writable(tmp_path / "b.png")
+    require_writable(tmp_path / ("a" * 300))  # a name that the API will refuse
 
 
 def test_what_cannot_be_replaced_leaves_no_half_file(tmp_path: Path) -> None:
