@@ -213,7 +213,9 @@ class Waiting:
                 quiet = self._monotonic() - quiet_since >= self._reread
                 before = (record.seq, position)
                 if hints.changed or (quiet and not heard):
-                    record = await self._queue.get(job)
+                    led_by, record = record.leader, await self._queue.get(job)
+                    if record.leader not in (None, led_by):  # the leader was cancelled, and another follower took over
+                        stack.enter_context(self._registered(record.leader, watch))
                 if hints.changed or quiet or starts != self._starts:
                     starts, position = self._starts, await self._position(record)
                 if (record.seq, position) != before or hints.progress is not None:

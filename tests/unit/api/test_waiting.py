@@ -196,6 +196,24 @@ async def test_a_follower_is_told_its_leaders_progress(queue: ScriptedQueue, wai
     assert waiting.watched == 0
 
 
+async def test_a_follower_is_told_the_progress_of_the_heir(queue: ScriptedQueue, waiting: Waiting) -> None:
+    queue.set("leader", JobState.QUEUED)
+    queue.set("a", JobState.FOLLOWING, leader="leader")
+    async with aclosing(waiting.follow("a")) as updates:
+        await anext(updates)
+        heir = queue.set("heir", JobState.QUEUED)
+        queue.set("a", JobState.FOLLOWING, leader="heir")
+        waiting.dispatch(event(queue.set("leader", JobState.CANCELLED)))
+        await anext(updates)
+        waiting.dispatch(event(heir, progress=0.5))
+        async with asyncio.timeout(1):
+            update = await anext(updates)
+        assert update is not None
+        assert update.hint is not None
+        assert (update.record.id, update.hint.progress) == ("a", 0.5)
+    assert waiting.watched == 0
+
+
 async def test_progress_is_remembered_for_those_who_poll(queue: ScriptedQueue, waiting: Waiting) -> None:
     record = queue.set("a", JobState.RUNNING)
     assert waiting.progress_of(record) is None
