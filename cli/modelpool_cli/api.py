@@ -31,11 +31,22 @@ class ServerAway(CommandFailed):
     """The server says that it, or something behind it, is away for the moment."""
 
 
+def _require_url(url: str) -> None:
+    try:
+        parsed = httpx.URL(url)
+        if parsed.scheme in ("http", "https") and parsed.host and parsed.host.encode("idna"):
+            return
+    except (httpx.InvalidURL, UnicodeError):
+        pass
+    raise CommandFailed(Exit.USAGE, f"{url!r} is no address of a server: write one such as http://127.0.0.1:8080")
+
+
 class Api:
     """One server and one identity. Use as a context manager, which tells in one line when nobody answers."""
 
     def __init__(self, url: str, key: str | None = None, transport: httpx.BaseTransport | None = None) -> None:
         self.url = url.rstrip("/")
+        _require_url(self.url)
         if key and not (key.isascii() and key.isprintable()):
             raise CommandFailed(Exit.USAGE, "the API key has characters that no key has: give it as it was issued")
         headers = {"Authorization": f"Bearer {key}"} if key else {}

@@ -152,9 +152,10 @@ def check_port(host: str, port: int) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
+        except (OSError, TypeError, UnicodeError) as error:  # Python encodes names of hosts by itself
+            why = error.strerror if isinstance(error, OSError) else "that is no name of a host"
+            if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
                 message = f"port {port} on {host} is taken; choose another with --port"
             else:
-                message = f"cannot listen on {host} port {port}: {error.strerror}; choose others with --host and --port"
+                message = f"cannot listen on {host} port {port}: {why}; choose others with --host and --port"
             raise CommandFailed(Exit.PORT_TAKEN, message) from None

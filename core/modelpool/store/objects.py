@@ -112,5 +112,5 @@ def _stored(meta: obstore.ObjectMeta) -> StoredObject:
         key=meta["path"],
         size=meta["size"],
         modified_at=int(meta["last_modified"].timestamp() * 1000),
-        etag=(meta["e_tag"] or "").strip('"'),
+        etag=(meta["e_tag"] or "").removeprefix("W/").strip('"'),
     )

@@ -177,3 +177,9 @@ def test_what_cannot_be_solved_is_the_refusal_that_it_was(answers: list[httpx.Re
         api.submit({"model": "x"})
     assert caught.value.code is Exit.REFUSED
     assert len(seen) == len(answers)
+
+
+@pytest.mark.parametrize("url", ["localhost:8080", "http://a..b", "ftp://there", "http://"])
+def test_what_is_no_address_of_a_server_is_one_line(url: str) -> None:
+    with pytest.raises(CommandFailed, match="write one such as http://"):
+        Api(url)

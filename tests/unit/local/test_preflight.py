@@ -237,7 +237,8 @@ def test_a_taken_port_names_the_option() -> None:
     assert line == f"port {port} on 127.0.0.1 is taken; choose another with --port"
 
 
-def test_an_address_that_is_not_ours_is_refused() -> None:
-    code, line = refusal(lambda: preflight.check_port("192.0.2.1", 0))
+@pytest.mark.parametrize("host", ["192.0.2.1", "é..b"])
+def test_an_address_that_is_not_ours_is_refused(host: str) -> None:
+    code, line = refusal(lambda: preflight.check_port(host, 0))
     assert code is Exit.PORT_TAKEN
     assert "--host" in line

@@ -204,7 +204,7 @@ class Keeper:
         except DeviceFailed:
             raise
         except EngineError as error:
-            self._give_up(move.model, error)
+            await self._give_up(move.model, error)
         finally:
             self.loading = None
             self._changed()
@@ -257,9 +257,16 @@ class Keeper:
             folder = self._sources.folder(model)
             resident = await self._loader.run(lambda: self._engine.load(model, folder, self._show_progress))
             held = Held(model, resident, Place.WARM)
-        self._require_room(move, _needs(held))
-        if move.to is Place.HOT:
-            await self._loader.run(held.resident.to_hot)
+        try:
+            self._require_room(move, _needs(held))
+            if move.to is Place.HOT:
+                await self._loader.run(held.resident.to_hot)
+        except EngineError:
+            if (
+                move.model not in self._held
+            ):  # loaded for nothing: it would lie in memory until Python looks for garbage
+                await self._loader.run(held.resident.evict)
+            raise
         held.place = move.to
         self._held[move.model] = held
 
@@ -285,11 +292,11 @@ class Keeper:
             self._times.setdefault(move.model, LoadTimes()).by_origin[move.origin].add(seconds)
             self._loaded(move.model, move.origin, seconds)
 
-    def _give_up(self, model: str, error: EngineError) -> None:
+    async def _give_up(self, model: str, error: EngineError) -> None:
         log.warning("load failed", extra={"model": model, "code": error.code, "reason": error.message})
         self.failed[model] = SlotFailure(code=error.code, message=error.message, at=self._clock.now_ms(), model=model)
         if isinstance(error, OutOfMemory):
-            self._engine.free_cache()
+            await self._loader.run(self._engine.free_cache)
         self._retry_at = self._clock.monotonic() + RETRY_FAILED_SECONDS
 
 

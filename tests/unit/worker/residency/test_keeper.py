@@ -291,6 +291,24 @@ async def test_an_older_revision_serves_on_until_it_may_stay_no_longer(start: St
     assert bench.keeper.serving == ("a",)
 
 
+async def test_a_model_that_was_loaded_in_vain_is_evicted_at_once(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = start(15, 100)
+    evicted: list[SimulatedResident] = []
+
+    def fail(_: object) -> None:
+        raise OutOfMemory("the device is full")
+
+    def note(resident: SimulatedResident) -> None:
+        evicted.append(resident)
+
+    monkeypatch.setattr(SimulatedResident, "evict", note)
+    bench.want("a")
+    await wait_until(lambda: "a" in bench.keeper.failed)
+    assert len(evicted) == 1
+
+
 @pytest.mark.parametrize("error", [EngineError("stuck"), OutOfMemory("pinned memory")])
 async def test_a_model_that_cannot_be_cooled_is_evicted_and_comes_back_from_disk(
     start: Start, monkeypatch: pytest.MonkeyPatch, error: EngineError
