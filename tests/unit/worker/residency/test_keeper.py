@@ -303,6 +303,7 @@ async def test_a_model_that_was_loaded_in_vain_is_evicted_at_once(
     def note(resident: SimulatedResident) -> None:
         evicted.append(resident)
 
+    monkeypatch.setattr(SimulatedResident, "to_hot", fail)
     monkeypatch.setattr(SimulatedResident, "evict", note)
     bench.want("a")
     await wait_until(lambda: "a" in bench.keeper.failed)
