@@ -114,9 +114,9 @@ local function serve(job)
   if job.line == first.line then clock = math.max(clock, began) end
   if tonumber(job.tag) >= clock then return end
   local name = served(job.line, job.subject)
-  local began = math.max(clock, tonumber(call('GET', name)) or 0)
+  local start = math.max(clock, tonumber(call('GET', name)) or 0)
   local life = math.max(ttl_of(job) - RECORD_MS + SLACK_MS, call('PTTL', key('debt', job.line, job.subject)))
-  call('SET', name, string.format('%.17g', began + job.work / WEIGHT[job.lane]), 'PX', whole_number(life))
+  call('SET', name, string.format('%.17g', start + job.work / WEIGHT[job.lane]), 'PX', whole_number(life))
 end
 
 leave(batch)

@@ -4,7 +4,8 @@
 --   job:<id>       hash   what the verbs need of a job, and the request, opaque. Redis keeps a hash compact while every
 --                         value is short, and a key of its own costs as much as half a request: so long values lie in
 --                         slices (body, b2, b3, …), and what is usual is left out (the line of a job that stands in its
---                         lane's, `own`, the place that a free job goes back to when no paid one follows it any more, no attempts, the first seq, the shape where nobody mixes)
+--                         lane's, no attempts, the first seq, the shape where nobody mixes). `own` is the tag that a
+--                         free job goes back to when no paid one follows it any more
 --   line:<line>:<model>, batch:<line>:<key>, shape:<line>:<shape>
 --                  zset   queued jobs by virtual start time; a solo job stands in its line only, and one that came
 --                         before any worker could mix parameters is in no shape set, which saves memory where none can
