@@ -36,16 +36,19 @@ class Flights:
         self._followers.setdefault(leader.id, []).append(follower)
         lifts = (LINES.index(follower.line), follower.tag) < (LINES.index(leader.line), leader.tag)
         if lifts:
+            leader.payer = follower.asked.subject
             self._lines.bill(follower)
         return lifts
 
     def part(self, leader: Job, follower: Job) -> float | None:
         """Follow no more. Returns the tag with which a leader goes back to its own line: one that paid followers had lifted,
         the last of which has left, with its money."""
-        self._followers[leader.id].remove(follower)
-        if follower.line != "paid" or any(other.line == "paid" for other in self._followers[leader.id]):
+        followers = self._followers[leader.id]
+        followers.remove(follower)
+        if leader.own_tag is None or any(other.line == "paid" for other in followers):
             return None
-        return leader.own_tag
+        own, leader.own_tag, leader.payer = leader.own_tag, None, None
+        return self._lent_turn(leader, own, min(followers, key=lambda other: other.rank, default=None))
 
     def land(self, leader: Job) -> list[Job]:
         """The flight is over. Returns who followed, in the order of their places."""
@@ -54,19 +57,23 @@ class Flights:
 
     def promote(self, heir: Job, *others: Job) -> None:
         """The first follower becomes the leader. Unless it lifted the one before, only now does its job cost the user
-        virtual time, so it comes after what the user has asked for since; but it waits no longer than the next of the
-        followers would, who then gives that turn: to follow costs nothing, so it could be lent again and again."""
+        virtual time, so it comes after what the user has asked for since."""
         self._leaders[heir.asked.digest] = heir
         self._followers[heir.id] = list(others)
-        turn = self._turn(heir)
+        heir.tag = self._turn(heir)
         if not heir.billed:
-            heir.tag = turn
             self._lines.bill(heir)
-        helper = next((other for other in others if other.line == heir.line), None)
-        if helper is not None and (turn := self._turn(helper)) < heir.tag:
-            heir.tag = helper.tag = turn
-            if not helper.billed:
-                self._lines.bill(helper)
+        heir.tag = self._lent_turn(heir, heir.tag, next((other for other in others if other.line == heir.line), None))
+
+    def _lent_turn(self, leader: Job, tag: float, helper: Job | None) -> float:
+        """Where a leader stands with the first who follows it in its own line: no later than that one would, who then gives
+        that turn, because to follow costs nothing and it could be lent again and again."""
+        if helper is None or (turn := self._turn(helper)) >= tag:
+            return tag
+        leader.payer, helper.tag = helper.asked.subject, turn
+        if not helper.billed:
+            self._lines.bill(helper)
+        return turn
 
     def _turn(self, follower: Job) -> float:
         """The tag with which it would stand in line now."""

@@ -25,6 +25,8 @@ class Job:
     """Virtual start time."""
     billed: bool = False
     """Has cost its user virtual time: at once when it is queued or lifts its leader, else on its promotion."""
+    payer: str | None = None
+    """Whose virtual time the tag is, where it is another user's: of who lifted it, or lent it a turn."""
     seq: int = 1
     attempts: int = 0
     solo: bool = False
@@ -55,6 +57,11 @@ class Job:
     def model(self) -> str:
         """That it wants."""
         return self.asked.request.model
+
+    @property
+    def debtor(self) -> str:
+        """The user by whose virtual time it waits."""
+        return self.payer or self.asked.subject
 
     @property
     def rank(self) -> tuple[int, float, int]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from modelpool.jobs import LANE_WEIGHT, JobState, Lane
 from modelpool.queue.job import Job
 from modelpool.queue.port import HotModel, ModelDepth
-from modelpool.queue.rules import LINES
+from modelpool.queue.rules import LINES, LOOK_AHEAD
 
 
 class Lines:
@@ -31,7 +31,7 @@ class Lines:
         self._debts: dict[tuple[str, str], float] = {}
         """By line and user: the virtual time at which the user's next job may start."""
         self._served: dict[tuple[str, str], float] = {}
-        """By line and user: the virtual time at which what was claimed from before V would be done."""
+        """By line and user: the virtual time at which what was claimed late would be done."""
 
     def start(self, line: str, model: str, subject: str) -> float:
         """The tag of a new job: max(V, user_finish).
@@ -96,9 +96,8 @@ class Lines:
         heads = next(filter(None, (self._heads(line, hot) for line in LINES)), [])
         if not heads:
             return []
-        head, model = min(heads, key=lambda entry: (self._turn(entry[0]), entry[0].ticket))
-        began = self._turn(head) if len(heads) > 1 else head.tag
-        self._reached[head.line] = max(self._reached[head.line], began)
+        beside = len(heads) > 1
+        head, model = min(heads, key=lambda entry: self._rank(entry[0])) if beside else heads[0]
         batch = [head]
         room = (math.inf if model.max_work is None else model.max_work) - head.asked.work
         for job in self._mates(head, mixes=mixes):
@@ -106,31 +105,37 @@ class Lines:
             if len(batch) >= model.cap or room < 0:
                 break
             batch.append(job)
-        if len(heads) > 1:
-            self._serve(batch)
+        late = [job for job in batch if beside and job.tag <= self._reached[job.line]]
+        self._reached[head.line] = max(self._reached[head.line], self._turn(head) if beside else head.tag)
+        for job in late:
+            began = max(self._reached[job.line], self._turn(job))
+            self._served[job.line, job.debtor] = began + job.asked.work / LANE_WEIGHT[job.asked.lane]
         return batch
 
     def _heads(self, name: str, hot: Sequence[HotModel]) -> list[tuple[Job, HotModel]]:
-        """Who is first for each of the hot models in the lines of one name."""
-        return [(line[0], model) for model in hot if (line := self._lines.get((name, model.name)))]
+        """Who is first for each of the hot models in the lines of one name.
 
-    def _turn(self, head: Job) -> float:
-        """When a head starts beside those of other models.
-
-        A line that stood still while others moved on holds jobs from before V. They do not all go first: of every user one
-        does, and the next ones take turns with what the others' lines have come to.
+        Where there are several: of the first in a line the one whose turn comes first, so that nobody waits behind a job
+        that has to wait itself.
         """
-        if head.tag >= self._reached[head.line]:
-            return head.tag
-        return max(head.tag, self._served.get((head.line, head.asked.subject), 0.0))
+        lines = [(line, model) for model in hot if (line := self._lines.get((name, model.name)))]
+        if len(lines) == 1:
+            return [(line[0], model) for line, model in lines]
+        return [(min(line[:LOOK_AHEAD], key=self._rank), model) for line, model in lines]
 
-    def _serve(self, batch: Sequence[Job]) -> None:
-        """Count what was claimed from before V, beside other models, as served from V on."""
-        for job in batch:
-            if job.tag < self._reached[job.line]:
-                user = job.line, job.asked.subject
-                began = max(self._reached[job.line], self._served.get(user, 0.0))
-                self._served[user] = began + job.asked.work / LANE_WEIGHT[job.asked.lane]
+    def _rank(self, job: Job) -> tuple[float, int]:
+        """Its place among those of other models."""
+        return self._turn(job), job.ticket
+
+    def _turn(self, job: Job) -> float:
+        """When a job starts beside those of other models.
+
+        A line that stood still while others moved on holds jobs from V and before. They do not all go first: of every user
+        one does, and the next ones take turns with what the others' lines have come to.
+        """
+        if job.tag > self._reached[job.line]:
+            return job.tag
+        return max(job.tag, self._served.get((job.line, job.debtor), 0.0))
 
     def _mates(self, head: Job, *, mixes: bool) -> Iterator[Job]:
         """Who may join the head's batch: nobody a solo job's, and free jobs only when no other paid job can."""

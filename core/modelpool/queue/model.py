@@ -211,7 +211,6 @@ class QueueModel:
         elif was is JobState.FOLLOWING and leader is not None:
             own_tag = self._flights.part(leader, job)
             if own_tag is not None:
-                leader.own_tag = None
                 self._lines.move(leader, line_of(leader.asked.lane), own_tag)
                 self._changed(leader)
         self._changed(job)

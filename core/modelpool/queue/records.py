@@ -8,6 +8,8 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
+from pydantic import ValidationError
+
 from modelpool.jobs import (
     JobError,
     JobFailure,
@@ -140,11 +142,16 @@ def _read_failure(line: str) -> JobFailure:
     return JobFailure(at=int(at), slot=slot or None, error=JobError.model_validate_json(error))
 
 
-def read_batch(lease: str, answer: Sequence[Any]) -> Batch:
-    """A batch from the claim script's flat answer."""
+def read_batch(lease: str, answer: Sequence[Any]) -> tuple[Batch, list[str]]:
+    """A batch from the claim script's flat answer, and the ids of those in it whose request cannot be read."""
     claimed_at, *values = answer
-    rows = (values[i : i + _CLAIMED_FIELDS] for i in range(0, len(values), _CLAIMED_FIELDS))
-    return Batch(lease=lease, jobs=tuple(_read_claimed(row) for row in rows), claimed_at=int(claimed_at))
+    jobs, unreadable = [], []
+    for i in range(0, len(values), _CLAIMED_FIELDS):
+        try:
+            jobs.append(_read_claimed(values[i : i + _CLAIMED_FIELDS]))
+        except ValidationError:
+            unreadable.append(values[i])
+    return Batch(lease=lease, jobs=tuple(jobs), claimed_at=int(claimed_at)), unreadable
 
 
 def _read_claimed(row: Sequence[Any]) -> ClaimedJob:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from pydantic import ValidationError
 from redis.asyncio import Redis
@@ -24,7 +24,7 @@ from modelpool.queue.records import (
     short_hash,
     short_keys,
 )
-from modelpool.queue.rules import kept
+from modelpool.queue.rules import DAMAGED, kept
 from modelpool.queue.running import ScriptRunner
 from modelpool.resources.pool import PoolRef
 
@@ -90,15 +90,24 @@ class RedisQueue:
         """The next batch for a worker that holds ``hot``: the head of line decides the key, paid lane first.
 
         ``lease`` names the lease beforehand: a claim whose reply was lost, made again under the same name, gets the
-        same batch.
+        same batch. A member whose request cannot be read any more is failed here; the others do not wait for it.
         """
-        lease = lease or f"{worker}:{secrets.token_hex(8)}"
         models: list[str | int] = []
         for model in hot:
             models += [model.name, model.cap, "" if model.max_work is None else format(model.max_work, ".17g")]
-        while (answer := await self._run("claim", lease, slot, lease_ms, int(mixes), *models)) == "reap":
-            await self.reap()
-        return read_batch(lease, answer) if answer else None
+        while True:
+            name = lease or f"{worker}:{secrets.token_hex(8)}"
+            answer = await self._run("claim", name, slot, lease_ms, int(mixes), *models)
+            if not answer:
+                return None
+            if answer == "reap":
+                await self.reap()
+                continue
+            batch, unreadable = read_batch(name, answer)
+            for job in unreadable:
+                await self.fail(name, job, DAMAGED, FailureKind.FINAL)
+            if batch.jobs:
+                return batch
 
     async def renew(self, lease: str, jobs: Sequence[str], lease_ms: int = 30_000) -> Renewal:
         """Keep the lease for another ``lease_ms``."""
@@ -149,13 +158,14 @@ class RedisQueue:
         answer = await self._run("get", job)
         if answer is None:
             raise _not_found(job)
-        if answer == 0:
-            raise JobNotFound(
-                f"The record of job {job} is damaged: some of it is missing. `modelpool queue check --repair` puts it aside.",
-                param="id",
-            )
-        leader, *flat = answer
-        return read_record(job, self._name, leader, flat)
+        with suppress(ValidationError):
+            if answer != 0:
+                leader, *flat = answer
+                return read_record(job, self._name, leader, flat)
+        raise JobNotFound(
+            f"The record of job {job} is damaged: some of it is missing. `modelpool queue check --repair` puts it aside.",
+            param="id",
+        )
 
     async def position(self, job: str) -> int | None:
         """How many jobs will start before this one; None when it is not waiting."""

@@ -22,6 +22,9 @@ MENDED_LEASE_MS = 30_000
 LONGEST_LEASE_MS = 10 * 60_000
 """No worker asks for a lease as long as this: the clock has jumped."""
 
+LOOK_AHEAD = 16
+"""Among so many at the head of a line a claim looks for the one whose turn comes first."""
+
 LINES = ("paid", "free")
 """Lanes of one line share it by weight; the first line goes first, always."""
 
@@ -31,6 +34,7 @@ MESSAGE_LENGTH = 2_048
 WORKER_LOST = JobError(
     code="worker_lost", message="The worker stopped answering while it ran this job, three times in a row."
 )
+DAMAGED = JobError(code="record_damaged", message="Part of the job's record was lost, so nobody can run it any more.")
 EXPIRED = JobError(code="expired", message="The job did not finish before its deadline.")
 
 

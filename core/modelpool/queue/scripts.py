@@ -10,7 +10,7 @@ import re
 from functools import cache
 from importlib.resources import files
 
-from modelpool.jobs import LANE_WEIGHT, MAX_ATTEMPTS
+from modelpool.jobs import LANE_WEIGHT, MAX_ATTEMPTS, JobState
 from modelpool.queue.rules import (
     CACHE_MS,
     DEMAND_MS,
@@ -18,6 +18,7 @@ from modelpool.queue.rules import (
     HOUR_MS,
     LINES,
     LONGEST_LEASE_MS,
+    LOOK_AHEAD,
     MENDED_LEASE_MS,
     RECORD_MS,
     REFUNDS_MS,
@@ -46,6 +47,7 @@ KINDS = (
 _CONSTANTS: dict[str, int | str] = {
     "LINES": "{'" + "','".join(LINES) + "'}",
     "WEIGHT": "{" + ",".join(f"{lane}={weight}" for lane, weight in LANE_WEIGHT.items()) + "}",
+    "STATES": "{" + ",".join(f"{state}=true" for state in JobState) + "}",
     "MAX_ATTEMPTS": MAX_ATTEMPTS,
     "RECORD_MS": RECORD_MS,
     "SLACK_MS": HOUR_MS,
@@ -55,6 +57,7 @@ _CONSTANTS: dict[str, int | str] = {
     "LONGEST_LEASE_MS": LONGEST_LEASE_MS,
     "MENDED_LEASE_MS": MENDED_LEASE_MS,
     "CHUNK": CHUNK,
+    "LOOK_AHEAD": LOOK_AHEAD,
     "KINDS": "{" + ",".join(f"{kind}=true" for kind in KINDS) + "}",
     "TICKET_DIGITS": TICKET_DIGITS,
     "TICKET": f"'%0{TICKET_DIGITS}x'",

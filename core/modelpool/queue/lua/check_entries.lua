@@ -29,6 +29,7 @@ local function check_member(name)
   if not (job and belongs(job, name)) and call('ZSCORE', place, name) then
     answer[#answer + 1], answer[#answer + 2] = job and 'entry astray' or 'entry of nobody', id
     if repair then call('ZREM', place, name) end
+    if repair and kind == 'followers' then go_back(place:match('[^:]*$')) end
   end
 end
 

@@ -48,9 +48,17 @@ local function check_following(job)
   promote(job) -- itself: the only one there
 end
 
+-- Whether the documents in a record can be read.
+local function is_legible(job)
+  for _, field in ipairs({'body', 'result', 'error'}) do
+    if job[field] and job[field] ~= '' and not pcall(cjson.decode, whole(job, field)) then return false end
+  end
+  return true
+end
+
 for i = 3, #ARGV do
   local job = look(ARGV[i])
-  if job and not is_sound(job) then
+  if job and not (is_sound(job) and is_legible(job)) then
     local settling = job.finished and job.state and has_followers(job.id)
     if found('record cut', job) and not settling then put_aside(job) end
   elseif job and not job.finished then

@@ -34,9 +34,6 @@ local function announce_mixing()
   keep(key('tally'), RECORD_MS)
 end
 
--- The virtual time at which what a user was claimed from before V would be done. Claims of one model alone leave it.
-local function served(line, subject) return key('served', line, subject) end
-
 -- Who is first for each of the hot models in the lines of one name.
 local function heads_of(line)
   local heads = {}
@@ -50,12 +47,26 @@ local function heads_of(line)
   return heads
 end
 
--- When a head starts beside those of other models. A line that stood still while others moved on holds jobs from before V.
--- They do not all go first: of every user one does, and the next ones take turns with what the others' lines have come to.
-local function turn_of(head)
-  if head.tag >= reached(head.line) then return head.tag end
-  local subject = call('HGET', key('job', id_of(head.name)), 'subject')
-  return math.max(head.tag, subject and tonumber(call('GET', served(head.line, subject))) or 0)
+-- When a job starts beside those of other models. A line that stood still while others moved on holds jobs from V and
+-- before. They do not all go first: of every user one does, and the next ones take turns with what the others' lines have
+-- come to.
+local function turn_of(line, name, tag)
+  if tag > reached(line) then return tag end
+  local subject, payer = unpack(call('HMGET', key('job', id_of(name)), 'subject', 'payer'))
+  return math.max(tag, subject and noted_time('served', line, payer or subject) or 0)
+end
+
+-- Of the first in a line the one whose turn comes first: nobody waits behind a job that has to wait itself.
+local function take_turns(head)
+  head.turn = turn_of(head.line, head.name, head.tag)
+  if head.turn == head.tag then return end
+  local next_ones = call('ZRANGE', key('line', head.line, head.model), 1, LOOK_AHEAD - 1, 'WITHSCORES')
+  for i = 1, #next_ones, 2 do
+    local name, tag = next_ones[i], tonumber(next_ones[i + 1])
+    if tag > head.turn then return end
+    local turn = turn_of(head.line, name, tag)
+    if turn < head.turn or (turn == head.turn and name < head.name) then head.name, head.tag, head.turn = name, tag, turn end
+  end
 end
 
 local function head_of_line()
@@ -64,7 +75,7 @@ local function head_of_line()
     local first = heads[1]
     if #heads > 1 then
       for _, head in ipairs(heads) do
-        head.turn = turn_of(head)
+        take_turns(head)
         if head.turn < first.turn or (head.turn == first.turn and head.name < first.name) then first = head end
       end
     end
@@ -108,17 +119,6 @@ if head.solo ~= '1' and first.cap > 1 then fill() end
 
 local began = first.turn or first.tag
 
--- Count what is claimed from before V as served from V on. Forgotten when nothing of the user's can be waiting any more.
-local function serve(job)
-  local clock = reached(job.line)
-  if job.line == first.line then clock = math.max(clock, began) end
-  if tonumber(job.tag) >= clock then return end
-  local name = served(job.line, job.subject)
-  local start = math.max(clock, tonumber(call('GET', name)) or 0)
-  local life = math.max(ttl_of(job) - RECORD_MS + SLACK_MS, call('PTTL', key('debt', job.line, job.subject)))
-  call('SET', name, string.format('%.17g', start + job.work / WEIGHT[job.lane]), 'PX', whole_number(life))
-end
-
 leave(batch)
 recall({first.line, head.model .. ' paid', head.model .. ' account', head.model .. ' anonymous', head.model .. ' work',
   head.model .. ' running'})
@@ -134,11 +134,17 @@ for i, job in ipairs(batch) do
   hand_out(job)
 end
 call('ZADD', key('due'), unpack(due))
-if first.turn then -- beside other models
-  for _, job in ipairs(batch) do serve(job) end
+local late = {} -- beside other models
+for _, job in ipairs(batch) do
+  if first.turn and tonumber(job.tag) <= reached(job.line) then late[#late + 1] = job end
 end
 -- V follows the heads only: a batch mate from far behind says nothing about how far the line has come.
 if began > reached(first.line) then note(first.line, string.format('%.17g', began)) end
+for _, job in ipairs(late) do -- the next late one of the user's starts when this one would be done
+  local user = job.payer or job.subject
+  local turn = math.max(reached(job.line), noted_time('served', job.line, user))
+  note_time('served', job, user, turn + job.work / WEIGHT[job.lane])
+end
 write_tally()
 call('SET', key('lease', lease), table.concat(ids, ' '), 'PX', lease_ms)
 announce_mixing()

@@ -15,9 +15,23 @@ local function turn_of(follower)
   return follower.billed and tag or math.max(tag, debt_of(follower))
 end
 
+-- Where a leader stands with those who follow it in its own line: no later than the first of them would, who then gives
+-- that turn, because to follow costs nothing and it could be lent again and again.
+local function lent_turn(leader)
+  local followers = key('followers', leader.line, leader.id)
+  local name = call('ZRANGE', followers, 0, 0)[1]
+  local helper = name and read(id_of(name))
+  local turn = helper and helper.state == 'following' and turn_of(helper) or math.huge
+  if turn >= tonumber(leader.tag) then return {tag = leader.tag} end
+  helper.tag = turn
+  if not helper.billed then bill(helper) end
+  call('ZADD', followers, turn, name)
+  call('HSET', key('job', helper.id), 'tag', turn, 'billed', '1')
+  return {tag = turn, payer = helper.subject}
+end
+
 -- The first of the leader's followers takes its place. Unless it lifted the leader, only now does the job cost its user
--- virtual time, so it comes after what the user has asked for since; but it waits no longer than the next of the
--- followers would, who then gives that turn: to follow costs nothing, so it could be lent again and again.
+-- virtual time, so it comes after what the user has asked for since.
 local function promote(leader)
   for _, line in ipairs(LINES) do
     for _ = 1, CHUNK do
@@ -32,17 +46,7 @@ local function promote(leader)
         lead(heir, ttl_of(heir))
         heir.tag = turn_of(heir)
         if not heir.billed then bill(heir) end
-        local followers = key('followers', heir.line, heir.id)
-        local next_one = call('ZRANGE', followers, 0, 0)[1]
-        local helper = next_one and read(id_of(next_one))
-        local turn = helper and helper.state == 'following' and turn_of(helper) or math.huge
-        if turn < heir.tag then
-          heir.tag, helper.tag = turn, turn
-          if not helper.billed then bill(helper) end
-          call('ZADD', followers, turn, next_one)
-          call('HSET', key('job', helper.id), 'tag', turn, 'billed', '1')
-        end
-        stand(heir, {tag = heir.tag})
+        stand(heir, lent_turn(heir))
         return
       end
     end
@@ -70,14 +74,20 @@ local function rejoin(leader, job)
   if join(leader, job) then ring('workers', leader.model) end
 end
 
--- Follow no more. A free leader that paid followers had lifted goes back when the last of them has left, with its money.
+-- A free leader that paid followers had lifted goes back when the last of them has left, with its money.
+local function go_back(id)
+  local leader = read(id)
+  if not leader or leader.finished or not leader.own or call('EXISTS', key('followers', 'paid', id)) == 1 then return end
+  call('HDEL', key('job', id), 'own', 'payer')
+  local place = lent_turn({id = id, line = line_of(leader.lane), tag = leader.own})
+  place.line = line_of(leader.lane)
+  move(leader, place)
+end
+
+-- Follow no more.
 local function part(leader_id, job)
   call('ZREM', key('followers', job.line, leader_id), member(job))
-  if job.line ~= 'paid' then return end
-  local leader = read(leader_id)
-  if not leader or leader.finished or not leader.own or call('EXISTS', key('followers', 'paid', leader_id)) == 1 then return end
-  call('HDEL', key('job', leader_id), 'own')
-  move(leader, {line = line_of(leader.lane), tag = leader.own})
+  if job.line == 'paid' then go_back(leader_id) end
 end
 
 -- Followers of an ended leader end like it, a chunk in all that one script does: while some may be left, the leader stays
@@ -169,11 +179,13 @@ end
 local function put_aside(job)
   if job.state == 'running' then pcall(stop, {job}) end
   if job.state == 'queued' then pcall(leave, {job}) end
+  if job.state == 'following' and job.digest and leader_of(job) then pcall(part, leader_of(job), job) end
   call('ZREM', key('due'), job.id)
   if not job.finished then
     job.state, job.seq = 'failed', whole_number((tonumber(job.seq) or 1) + 1)
     tell(job)
-    if job.price and tonumber(job.enqueued or '') then refund(job) end
+    if not counts(job.enqueued) then job.enqueued = now_text end -- most likely it was charged today
+    if counts(job.price) then refund(job) end
   end
   call('DEL', key('job', job.id))
   local one = first_follower(job.id) or job

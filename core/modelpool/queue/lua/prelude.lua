@@ -5,7 +5,8 @@
 --                         value is short, and a key of its own costs as much as half a request: so long values lie in
 --                         slices (body, b2, b3, …), and what is usual is left out (the line of a job that stands in its
 --                         lane's, no attempts, the first seq, the shape where nobody mixes). `own` is the tag that a
---                         free job goes back to when no paid one follows it any more
+--                         free job goes back to when no paid one follows it any more, `payer` the user whose virtual time
+--                         the tag is where it is another's: of who lifted it, or lent it a turn
 --   line:<line>:<model>, batch:<line>:<key>, shape:<line>:<shape>
 --                  zset   queued jobs by virtual start time; a solo job stands in its line only, and one that came
 --                         before any worker could mix parameters is in no shape set, which saves memory where none can
@@ -14,7 +15,7 @@
 --                  hash   by the next digits (half a digest tells them apart): the job in flight that identical ones follow
 --   followers:<line>:<id> zset   who follows it
 --   debt:<line>:<subject> the virtual time at which a user's next job may start
---   served:<line>:<subject> the virtual time at which what was claimed of a user's from before V would be done
+--   served:<line>:<subject> the virtual time at which what was claimed late of a user's would be done
 --   tally          hash   tickets given out; per line V, the largest virtual start time that was claimed as a head;
 --                         per model and lane jobs queued, per model work queued (ms) and jobs running; whether
 --                         workers here mix parameters
@@ -50,18 +51,27 @@ local function look(id)
   -- With room for what a record usually holds: a table that grows is made anew, again and again.
   local job = {id = id, seq = '1', attempts = '0', state = nil, enqueued = nil, deadline = nil, ticket = nil, tag = nil,
     lane = nil, subject = nil, model = nil, work = nil, price = nil, digest = nil, key = nil, shape = nil, charge = nil,
-    trace = nil, own = nil, body = nil, b2 = nil, b3 = nil, b4 = nil, b5 = nil, b6 = nil, b7 = nil, b8 = nil, line = nil,
+    trace = nil, own = nil, payer = nil, body = nil, b2 = nil, b3 = nil, b4 = nil, b5 = nil, b6 = nil, b7 = nil, b8 = nil, line = nil,
     lease = nil, slot = nil, started = nil, company = nil}
   for i = 1, #flat, 2 do job[flat[i]] = flat[i + 1] end
   job.line = job.line or line_of(job.lane)
   return job
 end
 
+-- A number, written so that Python reads the same: Lua takes 0x1 and nan for one, too. Nothing when it is none.
+local function number(text)
+  local value = text and text:find('^%-?%d[%d.eE+-]*$') and tonumber(text)
+  return value and math.abs(value) < math.huge and value or nil
+end
+
+local function counts(text) return text and #text < 16 and text:find('^%d+$') end
+
 -- Whether a record has all that no job can do without, and numbers where there must be some.
 local function is_sound(job)
-  return job.state and job.lane and job.subject and job.model and job.digest and job.key and job.body and job.price
-    and tonumber(job.enqueued or '') and tonumber(job.deadline or '') and tonumber(job.work or '') and tonumber(job.seq)
-    and tonumber(job.attempts) and (job.finished or (tonumber(job.ticket or '', 16) and tonumber(job.tag or '')))
+  return STATES[job.state] and WEIGHT[job.lane] and job.subject and job.model and job.digest and job.key and job.body
+    and counts(job.price) and counts(job.enqueued) and counts(job.deadline) and counts(job.seq) and counts(job.attempts)
+    and number(job.work) and (counts(job.finished) or not job.finished and number(job.tag)
+    and job.ticket and #job.ticket == TICKET_DIGITS and job.ticket:find('^%x+$'))
 end
 
 -- A job. A record with holes is as good as none: nobody can run or read it, and the reaper or the check puts it aside.
@@ -151,7 +161,7 @@ end
 -- As a number, 0 when it has none.
 local function known_number(field)
   local value = tonumber(known(field) or 0)
-  tally[field] = value
+  if not noted[field] then tally[field] = value end -- else it is written as it was noted
   return value
 end
 
@@ -242,19 +252,25 @@ local function change(job, changes)
   tell(job, ahead(job))
 end
 
-local function debt_of(job) return tonumber(call('GET', key('debt', job.line, job.subject)) or 0) end
+-- The virtual time that is noted for a user, 0 when there is none.
+local function noted_time(kind, line, user) return number(call('GET', key(kind, line, user)) or nil) or 0 end
+
+-- Forgotten when nothing of the user's can be waiting any more.
+local function note_time(kind, job, user, time)
+  local life = math.max(ttl_of(job) - RECORD_MS + SLACK_MS, call('PTTL', key('debt', job.line, user)))
+  call('SET', key(kind, job.line, user), string.format('%.17g', time), 'PX', whole_number(life))
+end
+
+local function debt_of(job) return noted_time('debt', job.line, job.subject) end
 
 -- How far the heads of a line have come in virtual time: V.
 local function reached(line) return known_number(line) end
 
 -- Start-time fair queueing: the user's next job starts in virtual time when this one would be done. Who starts ahead of
--- V, because somebody's old job is at the head of the line, does so with one job: the next ones start from V. Forgotten
--- when nothing of the user's can be waiting any more.
+-- V, because somebody's old job is at the head of the line, does so with one job: the next ones start from V.
 local function bill(job)
   local began = math.max(job.tag, reached(job.line))
-  local debt = key('debt', job.line, job.subject)
-  local life = math.max(ttl_of(job) - RECORD_MS + SLACK_MS, call('PTTL', debt))
-  call('SET', debt, string.format('%.17g', began + job.work / WEIGHT[job.lane]), 'PX', whole_number(life))
+  note_time('debt', job, job.subject, began + job.work / WEIGHT[job.lane])
 end
 
 -- The id of the job in flight that identical ones follow.
@@ -285,9 +301,9 @@ local function join(leader, job)
   add(key('due'), job.deadline, job.id, ttl)
   local line, tag = leader.line, tonumber(leader.tag)
   if (job.line == line and tonumber(job.tag) < tag) or (job.line == 'paid' and line == 'free') then
-    bill(job)
+    if not job.billed then bill(job) end
     call('HSET', key('job', job.id), 'billed', '1')
-    return move(leader, {line = job.line, tag = job.tag, own = line ~= job.line and leader.tag or nil})
+    return move(leader, {line = job.line, tag = job.tag, own = line ~= job.line and leader.tag or nil, payer = job.subject})
   end
 end
 
