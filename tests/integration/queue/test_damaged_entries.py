@@ -3,12 +3,13 @@
 import pytest
 from redis.asyncio import Redis
 
-from modelpool.jobs import JobError, JobFailure, JobState
+from modelpool.errors import JobNotFound
+from modelpool.jobs import JobError, JobFailure, JobState, Lane
 from modelpool.queue.check import Problem, QueueCheck
 from modelpool.queue.port import HotModel
 from modelpool.queue.redis import RedisQueue
 from modelpool.queue.rules import WORKER_LOST
-from support.queues import POOL, Clock, Worker, new_job
+from support.queues import POOL, Clock, Worker, new_job, refunded
 
 SAME = "5a" * 32
 DUE = POOL.key("due")
@@ -109,3 +110,42 @@ async def test_one_that_nobody_can_look_after_is_put_off(client: Redis, clock: C
     found = {model: (depth.queued, depth.running) for model, depth in depths.items()}
     assert found == {"hurt": (0, 1), "flux": (1, 0), "old": (0, 0)}
     assert await Worker(queue, "flux").ids() == [other.id]
+
+
+@pytest.mark.parametrize("field", ["body", "b2"])
+async def test_a_job_whose_request_cannot_be_read_any_more_fails_at_once_and_the_others_run(
+    client: Redis, clock: Clock, queue: RedisQueue, field: str
+) -> None:
+    await queue.enqueue(cut := new_job(subject="ann", prompt="a red circle " * 10))
+    await client.hset(POOL.key("job", cut.id), field, "{")
+    assert (Problem.RECORD_CUT, cut.id) in await problems(client, clock)
+    await queue.enqueue(other := new_job(subject="bob"))
+    worker = Worker(queue, HotModel("flux", 2))
+    assert await worker.ids() == [other.id]
+    assert await refunded(client) == {cut.charge_id: 1}
+    with pytest.raises(JobNotFound, match="check --repair"):
+        await queue.get(cut.id)
+    assert await worker.ids() == []
+
+
+async def test_a_free_job_goes_back_when_the_record_of_its_only_paid_follower_is_cut(
+    client: Redis, clock: Clock, queue: RedisQueue
+) -> None:
+    waiting = [new_job(subject="many", lane=Lane.ANONYMOUS) for _ in range(3)]
+    for job in waiting:
+        await queue.enqueue(job)
+    await queue.enqueue(paid := new_job(lane=Lane.PAID, subject="paid", digest=waiting[2].digest))
+    assert await queue.position(waiting[2].id) == 0
+    await client.hdel(POOL.key("job", paid.id), "ticket")
+    await problems(client, clock, repair=True)
+    assert [await queue.position(job.id) for job in waiting] == [0, 1, 2]
+    assert await problems(client, clock) == []
+
+
+@pytest.mark.parametrize("kind", ["debt", "served"])
+async def test_a_virtual_time_that_is_none_counts_as_none(client: Redis, queue: RedisQueue, kind: str) -> None:
+    await client.set(POOL.key(kind, "free", "ann"), "x", ex=3600)
+    await queue.enqueue(cold := new_job("cold", subject="ann"))
+    await queue.enqueue(new_job(subject="bob"))
+    batch = await Worker(queue, HotModel("cold", 1), ONE).claim()
+    assert [job.id for job in batch.jobs] == [cold.id]

@@ -122,3 +122,16 @@ async def test_a_free_job_that_runs_when_the_paid_follower_leaves_comes_back_to_
     await queue.cancel(paid.id)
     await queue.release(batch.lease, [job.id for job in batch.jobs])
     assert [await queue.position(job.id) for job in waiting] == [0, 1, 2]
+
+
+async def test_a_free_job_that_goes_back_waits_no_longer_than_a_free_follower_would(queue: Queue) -> None:
+    waiting = [new_job(lane=Lane.ANONYMOUS, subject="many") for _ in range(4)]
+    for job in waiting:
+        await queue.enqueue(job)
+    paid = new_job(lane=Lane.PAID, subject="paid", digest=waiting[3].digest)
+    await queue.enqueue(paid)
+    await queue.enqueue(new_job(lane=Lane.ANONYMOUS, subject="light", digest=waiting[3].digest))
+    await queue.cancel(paid.id)
+    assert [await queue.position(job.id) for job in waiting] == [0, 2, 3, 1]
+    await queue.enqueue(late := new_job(lane=Lane.ANONYMOUS, subject="light"))
+    assert await queue.position(late.id) == 3, "the turn was given away"

@@ -63,6 +63,28 @@ class TestFairness:
         served = [(await queue.get((await both.ids())[0])).subject for _ in range(8)]
         assert served.count("heavy") == pytest.approx(4, abs=1)
 
+    async def test_nobody_waits_behind_a_job_that_has_to_wait_itself(self, queue: Queue) -> None:
+        """Old and large jobs of one user are first in `cold`; after one of them it is the others' turn."""
+        await put(queue, *(new_job("cold", subject="heavy", work=100) for _ in range(5)))
+        await put(queue, *(new_job("flux", subject="other") for _ in range(60)))
+        for _ in range(30):
+            await Worker(queue, HotModel("flux", 1)).ids()
+        both = Worker(queue, HotModel("cold", 1), HotModel("flux", 1))
+        assert (await queue.get((await both.ids())[0])).subject == "heavy"
+        (light,) = await put(queue, new_job("cold", subject="light"))
+        assert light in {(await both.ids())[0] for _ in range(2)}
+
+    async def test_a_leader_that_was_lifted_takes_turns_as_who_lifted_it(self, queue: Queue) -> None:
+        old = [new_job("cold", subject="heavy", work=100) for _ in range(5)]
+        await put(queue, *old)
+        await put(queue, *(new_job("flux", subject="other") for _ in range(60)))
+        for _ in range(30):
+            await Worker(queue, HotModel("flux", 1)).ids()
+        both = Worker(queue, HotModel("cold", 1), HotModel("flux", 1))
+        await both.ids()
+        await put(queue, new_job("cold", subject="light", digest=old[4].digest))
+        assert old[4].id in {(await both.ids())[0] for _ in range(2)}
+
     async def test_who_was_served_while_nobody_else_asked_owes_nothing_for_it(self, queue: Queue) -> None:
         await put(queue, *(new_job(model, subject=user) for user in ("ann", "bob") for model in ("cold", "warm") * 20))
         await put(queue, *(new_job("flux", subject="other") for _ in range(90)))

@@ -46,23 +46,3 @@ def test_a_newcomer_waits_for_at_most_one_batch_of_anybody_in_all_lines_together
             break
         waited[queue.get(batch.jobs[0].id).subject] += 1
     assert all(count <= 1 for count in waited.values()), waited
-
-
-def test_who_joins_a_line_that_stood_still_does_not_wait_for_what_its_first_user_has_had() -> None:
-    """An old job whose user is not due yet stands at the head of the newcomer's line."""
-    queue = QueueModel("testpool")
-    for _ in range(20):
-        queue.enqueue(new_job("cold", subject="ann", work=100), 0)
-    for _ in range(600):
-        queue.enqueue(new_job("flux", subject="carl"), 0)
-    for number in range(300):
-        queue.claim(f"early{number}", "slot", [HotModel("flux", 1)], 0)
-    both = [HotModel("cold", 1), HotModel("flux", 1)]
-    queue.claim("first", "slot", both, 0)
-    newcomer = queue.enqueue(new_job("cold", subject="bob"), 0).record.id
-    served = []
-    while newcomer not in served:
-        batch = queue.claim(f"later{len(served)}", "slot", both, 0)
-        assert batch is not None
-        served += [job.id for job in batch.jobs]
-    assert len(served) <= 2
