@@ -74,29 +74,12 @@ _CONSTANTS: dict[str, int | str] = {
 _FUNCTION = re.compile(r"^(local function (?:[^\n]* end\n|.*?^end\n))", re.MULTILINE | re.DOTALL)
 """Of a Lua file: on one line, or up to the line that is its end."""
 
-_SHARED = {
-    "enqueue": ("prelude",),
-    "claim": ("prelude",),
-    "renew": ("prelude",),
-    "finish": ("prelude", "endings"),
-    "fail": ("prelude", "endings"),
-    "release": ("prelude", "endings"),
-    "cancel": ("prelude", "endings"),
-    "reap": ("prelude", "endings"),
-    "get": ("prelude",),
-    "position": ("prelude",),
-    "depths": ("prelude",),
-    "demand": ("prelude",),
-    "shed": ("prelude",),
-    "summaries": ("prelude",),
-    "check_jobs": ("prelude", "endings"),
-    "check_entries": ("prelude", "endings"),
-    "check_leaders": ("prelude", "endings"),
-    "check_keys": ("prelude",),
-    "check_time": ("prelude",),
-    "recount": ("prelude",),
-}
-VERBS = tuple(_SHARED)
+_ENDING = ("finish", "fail", "release", "cancel", "reap", "check_jobs", "check_entries", "check_leaders")
+VERBS = (
+    *_ENDING,
+    *("enqueue", "claim", "renew", "get", "position", "depths", "demand", "shed", "summaries"),
+    *("check_keys", "check_time", "recount"),
+)
 
 
 @cache
@@ -104,7 +87,7 @@ def source(verb: str) -> str:
     """Complete Lua text of a verb."""
     folder = files("modelpool.queue") / "lua"
     text = (folder / f"{verb}.lua").read_text("utf-8")
-    for part in reversed(_SHARED[verb]):
+    for part in ("endings", "lines", "prelude") if verb in _ENDING else ("lines", "prelude"):
         text = _with_what_it_names((folder / f"{part}.lua").read_text("utf-8"), text)
     used = {name: value for name, value in _CONSTANTS.items() if re.search(rf"\b{name}\b", text)}
     return "".join(f"local {name} = {value}\n" for name, value in used.items()) + text

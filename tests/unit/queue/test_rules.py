@@ -33,7 +33,7 @@ def a_job(subject: str = "ann", lane: Lane = Lane.ANONYMOUS, **fields: Any) -> J
 
 def test_every_file_of_lua_belongs_to_a_verb_or_is_shared() -> None:
     names = {entry.name.removesuffix(".lua") for entry in (files("modelpool.queue") / "lua").iterdir()}
-    assert names == {*scripts.VERBS, "prelude", "endings"}
+    assert names == {*scripts.VERBS, "prelude", "lines", "endings"}
 
 
 @pytest.mark.parametrize("verb", scripts.VERBS)

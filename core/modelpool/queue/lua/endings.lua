@@ -1,4 +1,4 @@
--- How jobs end, and what follows from it. Comes after prelude.lua in the verbs that can end a job.
+-- How jobs end, and what follows from it. Comes after lines.lua in the verbs that can end a job.
 
 -- A job waits in line, again or for the first time.
 local function stand(job, changes)
