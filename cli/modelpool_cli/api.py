@@ -41,6 +41,25 @@ def _require_url(url: str) -> None:
     raise CommandFailed(Exit.USAGE, f"{url!r} is no address of a server: write one such as http://127.0.0.1:8080")
 
 
+class _Absence:
+    """How long an API that was there has been away."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def lasts(self) -> bool:
+        """Wait a moment; False, at once, when it has been too long."""
+        self._since = self._since or time.monotonic()
+        if time.monotonic() - self._since > GIVE_UP_SECONDS:
+            return False
+        time.sleep(RETRY_SECONDS)
+        return True
+
+    def ends(self) -> None:
+        """It is there again."""
+        self._since = None
+
+
 class Api:
     """One server and one identity. Use as a context manager, which tells in one line when nobody answers."""
 
@@ -104,11 +123,12 @@ class Api:
     def follow(self, job: Job) -> Iterator[Job]:
         """The job, again at every change, until it has ended. Survives a restart of the API."""
         yield job
-        lost_at: float | None = None
+        absence = _Absence()
         while job["state"] not in FINAL_STATES:
             try:
                 for shown in self._stream(job["id"]):
-                    job, lost_at = shown, None
+                    job = shown
+                    absence.ends()
                     yield job
                     if job["state"] in FINAL_STATES:
                         return
@@ -116,10 +136,8 @@ class Api:
                 job = self.job(job["id"], wait=WAIT_SECONDS)
                 yield job
             except (httpx.TransportError, ServerAway):
-                lost_at = lost_at or time.monotonic()
-                if time.monotonic() - lost_at > GIVE_UP_SECONDS:
+                if not absence.lasts():
                     raise
-                time.sleep(RETRY_SECONDS)
 
     def ended(self, job: Job) -> Job:
         """The job when it has ended."""
@@ -128,10 +146,16 @@ class Api:
         return job
 
     def download(self, url: str) -> bytes:
-        """A result's bytes."""
-        answer = self._http.get(url)
-        self._raise_for_problem(answer)
-        return answer.content
+        """A result's bytes. Survives a restart of the API."""
+        absence = _Absence()
+        while True:
+            try:
+                answer = self._http.get(url)
+                self._raise_for_problem(answer)
+                return answer.content
+            except (httpx.TransportError, ServerAway):
+                if not absence.lasts():
+                    raise
 
     def _stream(self, job: str) -> Iterator[Job]:
         timeout = httpx.Timeout(30, read=60)

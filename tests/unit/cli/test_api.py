@@ -136,6 +136,24 @@ def test_following_gives_up_when_the_api_stays_away(monkeypatch: pytest.MonkeyPa
         api.ended(QUEUED)
 
 
+def test_a_download_survives_a_restart_of_the_api_too() -> None:
+    handle, seen = in_turn(
+        httpx.ConnectError("refused"),
+        httpx.Response(503, json={"detail": "starting"}),
+        httpx.Response(200, content=b"x"),
+    )
+    with client(handle) as api:
+        assert api.download("/v1/jobs/x-1/result") == b"x"
+    assert len(seen) == 3
+
+
+def test_a_download_gives_up_when_the_api_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GIVE_UP_SECONDS", -1)
+    handle, _ = in_turn(httpx.ConnectError("refused"))
+    with pytest.raises(CommandFailed, match="no modelpool answers"), client(handle) as api:
+        api.download("/v1/jobs/x-1/result")
+
+
 def test_a_job_that_has_vanished_ends_the_following() -> None:
     gone = httpx.Response(404, json={"detail": "no such job"})
     handle, _ = in_turn(gone, gone)
