@@ -87,7 +87,7 @@ def test_names_and_services_work_from_pod_to_pod_across_nodes(
     for client in cluster.nodes:
 
         def answered(client: str = client) -> set[str]:
-            fetch = f"for i in $(seq 20); do wget -qO- http://web.{namespace}.svc.cluster.local/; done"
+            fetch = f"for i in $(seq 20); do wget -qO- http://web.{namespace}.svc.cluster.local/; done; true"
             return set(kubectl.execute(f"web-{client}", namespace, "sh", "-c", fetch).split())
 
         block_until(lambda: answered() == {"web-node-1", "web-node-2"}, SECONDS)

@@ -8,7 +8,8 @@ import pytest
 
 from cluster import Cluster
 from cluster.kubectl import Object
-from support.prometheus import NAMESPACE, PORT
+from support.prometheus import NAMESPACE
+from support.reach import address_of
 from support.rota import FILM, LOAD_SECONDS, SECONDARY, Rota, notes, rota_pool, tier
 
 Record = Callable[[str, object], None]
@@ -71,11 +72,11 @@ def test_a_miss_is_told_to_the_worker_at_once(rota: Rota, record_property: Recor
 def test_prometheus_has_seen_it_and_the_figures_of_the_status_are_its(rota: Rota, cluster: Cluster) -> None:
     with rota.traffic("red") as visitors:
         visitors.flows(5)
-    address = cluster.kubectl.get("service", "prometheus", NAMESPACE)["spec"]["clusterIP"]
+    url = f"http://{address_of(cluster.kubectl, 'prometheus', NAMESPACE)}/api/v1/query"
     question = {"query": f'sum(modelpool_requests_total{{pool="{rota.service.namespace}/rota",model="red"}})'}
 
     def counted() -> float:
-        answer = httpx.get(f"http://{address}:{PORT}/api/v1/query", params=question, timeout=5, trust_env=False)
+        answer = httpx.get(url, params=question, timeout=5, trust_env=False)
         found = answer.json()["data"]["result"]
         return float(found[0]["value"][1]) if found else 0.0
 

@@ -12,17 +12,19 @@ import pytest
 from cluster import Cluster
 from cluster.helm import Helm
 from cluster.kubectl import Kubectl
-from cluster.layout import NODES
+from cluster.layout import CONTROL_PLANE, NODES
 from support.installation import RELEASE, Installation, installed_apart
 from support.one_moment import Sent, at_one_moment
+from support.reach import Python, until_answered, until_taken
 
 NAMESPACE = "e2e-edge"
 # An account is made once a day for each visitor, and visitors without cookies are their network: an address.
 MAKE_ACCOUNT = """
-import json, sys, urllib.error, urllib.request
+import json, sys, urllib.error, urllib.request as web
 url, headers = sys.argv[1], json.loads(sys.argv[2])
 try:
-    print(urllib.request.urlopen(urllib.request.Request(url, b"", headers, method="POST"), timeout=20).status)
+    asks = web.build_opener(web.ProxyHandler({}))
+    print(asks.open(web.Request(url, b"", headers, method="POST"), timeout=20).status)
 except urllib.error.HTTPError as error:
     print(error.code, json.load(error)["error"]["code"])
 """
@@ -44,9 +46,20 @@ class Edge:
         return f"http://{self.outside}:{self.port}"
 
     @property
-    def inside(self) -> str:
+    def name(self) -> str:
         """For pods."""
-        return f"http://{RELEASE}-edge.{NAMESPACE}.svc"
+        return f"{RELEASE}-edge.{NAMESPACE}.svc"
+
+    def api_pods(self) -> list[str]:
+        """Pods that may ask it, too."""
+        pods = self.service.kubectl.list("pods", NAMESPACE, {"app.kubernetes.io/component": "api"})
+        return [pod["metadata"]["name"] for pod in pods]
+
+    def in_pod(self, pod: str) -> Python:
+        """Python in a pod of the API."""
+        return lambda *program: self.service.kubectl.execute(
+            pod, NAMESPACE, "/opt/modelpool/bin/python", "-c", *program
+        )
 
 
 @pytest.fixture(scope="module")
@@ -65,40 +78,45 @@ def installation(helm: Helm, kubectl: Kubectl, images: dict[str, str], cluster: 
 
 @pytest.fixture
 def edge(installation: Installation, cluster: Cluster, describing: Callable[[Callable[[], str]], None]) -> Edge:
-    """The edge, ready."""
+    """The edge, as soon as everybody here reaches it, and it the API."""
     describing(installation.describe)
     (port,) = installation.kubectl.get("service", f"{RELEASE}-edge", NAMESPACE)["spec"]["ports"]
-    return Edge(installation, cluster.addresses.machine(NODES[0]), port["nodePort"])
+    made = Edge(installation, cluster.addresses.machine(NODES[0]), port["nodePort"])
+    until_answered(f"{made.url}/v1/models", on(cluster, CONTROL_PLANE))
+    for pod in made.api_pods():
+        until_taken(made.name, port["port"], made.in_pod(pod))
+    return made
 
 
-def account(cluster: Cluster, url: str, client: str, headers: dict[str, str] | None = None) -> str:
-    """What somebody at ``client``, a node or the control plane, hears who asks for an account."""
-    machine = cluster.control_plane.machine if client not in cluster.nodes else cluster.nodes[client].machine
-    asked = (f"{url}/v1/accounts", json.dumps(headers or {}))
-    return machine.run(sys.executable, "-I", "-c", MAKE_ACCOUNT, *asked).strip()
+def on(cluster: Cluster, client: str) -> Python:
+    """Python on a node or the control plane."""
+    machine = cluster.nodes[client].machine if client in cluster.nodes else cluster.control_plane.machine
+    return lambda *program: machine.run(sys.executable, "-I", "-c", *program)
+
+
+def account(python: Python, url: str, headers: dict[str, str] | None = None) -> str:
+    """What somebody there hears who asks for an account."""
+    return python(MAKE_ACCOUNT, f"{url}/v1/accounts", json.dumps(headers or {})).strip()
 
 
 @pytest.mark.budget(30)
 def test_clients_from_outside_keep_their_addresses_and_cannot_claim_others(edge: Edge, cluster: Cluster) -> None:
     forged = {"X-Forwarded-For": "203.0.113.9"}
-    assert account(cluster, edge.url, "control-plane") == MADE
-    assert account(cluster, edge.url, "control-plane") == REFUSED
-    assert account(cluster, edge.url, "control-plane", forged) == REFUSED
-    assert account(cluster, edge.url, NODES[1], forged) == MADE
-    assert account(cluster, edge.url, NODES[1]) == REFUSED
+    one, other = on(cluster, CONTROL_PLANE), on(cluster, NODES[1])
+    assert account(one, edge.url) == MADE
+    assert account(one, edge.url) == REFUSED
+    assert account(one, edge.url, forged) == REFUSED
+    assert account(other, edge.url, forged) == MADE
+    assert account(other, edge.url) == REFUSED
 
 
 @pytest.mark.budget(30)
-def test_pods_are_known_by_their_own_addresses_too(edge: Edge, kubectl: Kubectl) -> None:
-    pods = [pod["metadata"]["name"] for pod in kubectl.list("pods", NAMESPACE, {"app.kubernetes.io/component": "api"})]
+def test_pods_are_known_by_their_own_addresses_too(edge: Edge) -> None:
+    pods = [edge.in_pod(pod) for pod in edge.api_pods()]
     assert len(pods) == 2
-
-    def asks(pod: str) -> str:
-        command = ("/opt/modelpool/bin/python", "-c", MAKE_ACCOUNT, f"{edge.inside}/v1/accounts", "{}")
-        return kubectl.execute(pod, NAMESPACE, *command).strip()
-
-    assert [asks(pod) for pod in pods] == [MADE, MADE]
-    assert [asks(pod) for pod in pods] == [REFUSED, REFUSED]
+    url = f"http://{edge.name}"
+    assert [account(pod, url) for pod in pods] == [MADE, MADE]
+    assert [account(pod, url) for pod in pods] == [REFUSED, REFUSED]
 
 
 @pytest.mark.budget(20)

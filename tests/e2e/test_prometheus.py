@@ -7,7 +7,8 @@ import pytest
 
 from cluster.kubectl import Kubectl
 from support.pods import pod
-from support.prometheus import NAMESPACE, PORT
+from support.prometheus import NAMESPACE
+from support.reach import address_of
 from support.waiting import block_until
 
 SERVE = 'mkdir -p /tmp/w; echo "scenario_sample 42" >/tmp/w/metrics; exec httpd -f -p 8080 -h /tmp/w'
@@ -22,11 +23,11 @@ def test_prometheus_scrapes_pods_with_our_labels_and_no_others(
         made = pod(name, SERVE, labels=labels)
         made["spec"]["containers"][0]["ports"] = [{"name": "http", "containerPort": 8080}]
         kubectl.apply(made, namespace=namespace)
-    address = kubectl.get("service", "prometheus", NAMESPACE)["spec"]["clusterIP"]
+    url = f"http://{address_of(kubectl, 'prometheus', NAMESPACE)}/api/v1/query"
 
     def samples() -> list[dict[str, Any]]:
         question = {"query": f'scenario_sample{{namespace="{namespace}"}}'}
-        answer = httpx.get(f"http://{address}:{PORT}/api/v1/query", params=question, timeout=5, trust_env=False)
+        answer = httpx.get(url, params=question, timeout=5, trust_env=False)
         found: list[dict[str, Any]] = answer.json()["data"]["result"]
         return found
 

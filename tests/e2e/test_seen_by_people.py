@@ -13,6 +13,7 @@ from cluster import Cluster
 from cluster.kubectl import Kubectl, Object
 from cluster.machine import run
 from support.installation import RELEASE, Installation
+from support.reach import address_of
 from support.rota import POOL, SECONDARY, SLOTS, Rota
 
 PROGRAMS = Path(sysconfig.get_path("scripts"))
@@ -96,10 +97,10 @@ def plan(rota: Rota, kubectl: Kubectl, cluster: Cluster) -> Object:
     namespace = rota.service.namespace
     secret = kubectl.get("secret", f"{RELEASE}-urls", namespace)["data"]
     password = base64.b64decode(secret["redisPassword"]).decode()
-    address = kubectl.get("service", f"{RELEASE}-redis", namespace)["spec"]["clusterIP"]
+    address = address_of(kubectl, f"{RELEASE}-redis", namespace)
     context = kubectl("config", "current-context").strip()
     path = os.pathsep.join([str(PROGRAMS), os.environ["PATH"]])
     command = ("env", f"PATH={path}", kubectl.program, "modelpool", "plan", "--json", "--context", context)
     where = ("--kubeconfig", kubectl.kubeconfig, "--pool", f"{namespace}/{POOL}")
-    found: Object = json.loads(run(*command, *where, "--redis-url", f"redis://:{password}@{address}:6379/0"))
+    found: Object = json.loads(run(*command, *where, "--redis-url", f"redis://:{password}@{address}/0"))
     return found

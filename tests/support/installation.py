@@ -12,6 +12,7 @@ from typing import Any
 from cluster.errors import ClusterError
 from cluster.helm import Helm
 from cluster.kubectl import Kubectl, Object, holds
+from support.reach import address_of
 
 CHART = Path(__file__).parents[2] / "charts" / "modelpool"
 DEFINITION = "modelpools.modelpool.dev"
@@ -100,7 +101,7 @@ class Installation:
     def api(self, *, from_here: bool) -> Iterator[str]:
         """The URL of the API's Service; through a forwarded port unless Services can be reached from here."""
         if from_here:
-            yield f"http://{self.kubectl.get('service', f'{RELEASE}-api', self.namespace)['spec']['clusterIP']}"
+            yield f"http://{address_of(self.kubectl, f'{RELEASE}-api', self.namespace)}"
             return
         process = self.kubectl.background("port-forward", f"service/{RELEASE}-api", ":80", *self._here)
         try:
