@@ -37,5 +37,6 @@ class Helm:
         )
 
     def uninstall(self, release: str, namespace: str, seconds: float = WAIT_SECONDS) -> str:
-        """Remove a release and wait until it is gone. Returns what Helm prints: what it keeps is there."""
-        return self("uninstall", release, f"--namespace={namespace}", "--wait", f"--timeout={seconds:.0f}s")
+        """Remove a release, if there is one, and wait until it is gone. Returns what Helm prints: what it keeps is there."""
+        options = [f"--namespace={namespace}", "--ignore-not-found", "--wait", f"--timeout={seconds:.0f}s"]
+        return self("uninstall", release, *options)

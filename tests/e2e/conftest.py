@@ -24,7 +24,7 @@ from cluster.layout import Layout
 from cluster.machine import run
 from cluster.progress import Report, timed_report
 from support.front_door import front_door_secret, front_door_values
-from support.installation import DEFINITION, Installation
+from support.installation import DEFINITION, Installation, prepared
 from support.kube_api import KubeApi
 from support.prometheus import NAMESPACE, URL, prometheus
 from support.rota import Rota, rota_pool
@@ -254,30 +254,12 @@ def shared(
     helm: Helm, kubectl: Kubectl, images: dict[str, str], prometheus_url: str, scenarios: ScenarioReport
 ) -> Iterator[Installation]:
     """The chart, installed once for all scenarios of a running service, in a namespace that insists on the restricted level."""
-    there = kubectl.find("customresourcedefinition", DEFINITION) is not None
-    kept = kubectl.find("namespace", SHARED) is not None
-    if not kept:
-        kubectl("create", "namespace", SHARED)
-    kubectl("label", "namespace", SHARED, "pod-security.kubernetes.io/enforce=restricted", "--overwrite")
-    kubectl.apply(front_door_secret(), namespace=SHARED)
-    values = {
-        "crds": {"install": kept or not there},
-        "operator": {"prometheusUrl": prometheus_url},
-        "api": front_door_values(),
-    }
-    made = Installation(kubectl, helm, images, SHARED, values)
-    try:
+    values = {"operator": {"prometheusUrl": prometheus_url}, "api": front_door_values()}
+    with prepared(kubectl, helm, images, SHARED, values, keep=bool(os.environ.get(KEEP))) as made:
+        kubectl.apply(front_door_secret(), namespace=SHARED)
         with scenarios.preparing("the shared installation"):
             made.be_there()
         yield made
-    finally:
-        if not os.environ.get(KEEP):
-            if made.installed:
-                kubectl.delete("modelpool", namespace=SHARED)
-                made.uninstall()
-            kubectl.delete("namespace", SHARED, seconds=300)
-            if not there:
-                kubectl.delete("customresourcedefinition", DEFINITION)
 
 
 @pytest.fixture(scope="session")

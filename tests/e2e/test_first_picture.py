@@ -18,7 +18,7 @@ from cluster.kubectl import Kubectl, Object, condition
 from cluster.layout import NODES
 from cluster.node import Node
 from modelpool_cli.api import FINAL_STATES, Api, Job
-from support.installation import CLAIM, DEFINITION, RELEASE, Installation, in_one_line
+from support.installation import CLAIM, RELEASE, Installation, in_one_line, prepared
 from support.waiting import block_until
 
 ROOT = Path(__file__).parents[2]
@@ -50,21 +50,12 @@ def studio(**tiers: int) -> Object:
 def installation(
     helm: Helm, kubectl: Kubectl, images: dict[str, str], test_cluster: Cluster | None
 ) -> Iterator[Installation]:
-    """A namespace that insists on the restricted level, with nothing in it. A definition that is there already stays."""
-    there = kubectl.find("customresourcedefinition", DEFINITION) is not None
-    kubectl("create", "namespace", NAMESPACE)
-    kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
-    values: dict[str, Any] = {"crds": {"install": not there}}
+    """The chart is not installed; its namespace is there, with nothing in it."""
+    values: dict[str, Any] = {}
     if test_cluster is not None:  # the other node is lost in a scenario, and ours are not to go with it
-        values |= {part: {"nodeSelector": {HOST: NODES[0]}} for part in ("operator", "api", "redis", "store")}
-    made = Installation(kubectl, helm, images, NAMESPACE, values)
-    yield made
-    if made.installed:
-        kubectl.delete("modelpool", namespace=NAMESPACE)
-        made.uninstall()
-    kubectl.delete("namespace", NAMESPACE, seconds=300)
-    if not there:
-        kubectl.delete("customresourcedefinition", DEFINITION)
+        values = {part: {"nodeSelector": {HOST: NODES[0]}} for part in ("operator", "api", "redis", "store")}
+    with prepared(kubectl, helm, images, NAMESPACE, values) as made:
+        yield made
 
 
 @pytest.fixture
@@ -238,7 +229,7 @@ def test_a_deleted_pool_finishes_its_work_and_nothing_stays_but_what_the_notes_s
     block_until(lambda: kubectl("get", kinds, f"--namespace={NAMESPACE}", mine, "--output=name") == "", 60, POLL)
 
     said = service.uninstall()
-    assert "[CustomResourceDefinition] modelpools.modelpool.dev" in said or not service.values["crds"]["install"]
+    assert "[CustomResourceDefinition] modelpools.modelpool.dev" in said or not service.brings_definition
     assert CLAIM in said
     kinds = "deployments,statefulsets,services,pods,configmaps,secrets,serviceaccounts,persistentvolumeclaims,roles,rolebindings"
 

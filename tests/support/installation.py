@@ -16,6 +16,8 @@ from support.reach import address_of
 
 CHART = Path(__file__).parents[2] / "charts" / "modelpool"
 DEFINITION = "modelpools.modelpool.dev"
+HELM_NAMESPACE = "meta.helm.sh/release-namespace"
+"""An annotation of Helm's: where the release is that an object belongs to."""
 RELEASE = "modelpool"
 CLAIM = f"{RELEASE}-models"
 USER = 65532
@@ -67,9 +69,24 @@ class Installation:
         return notes
 
     def uninstall(self) -> str:
-        """Uninstall the chart. Returns what Helm says of what it keeps."""
+        """Uninstall the chart, or what a failed install left of it. Returns what Helm says of what it keeps."""
         self.installed = False
         return self.helm.uninstall(RELEASE, self.namespace)
+
+    def end(self) -> None:
+        """Leave nothing: its pools, the release, the namespace, and the definition if that came with the release."""
+        if self.kubectl.find("customresourcedefinition", DEFINITION) is not None:
+            self.kubectl.delete("modelpool", namespace=self.namespace)
+        self.uninstall()
+        self.kubectl.delete("namespace", self.namespace, seconds=300)
+        if self.brings_definition:
+            self.kubectl.delete("customresourcedefinition", DEFINITION)
+
+    @property
+    def brings_definition(self) -> bool:
+        """Whether the chart installs what a ModelPool is."""
+        found: bool = self.values["crds"]["install"]
+        return found
 
     def bring_models(self, folder: Path) -> None:
         """Copy each model's folder to the models' claim, through a pod that has it."""
@@ -153,31 +170,45 @@ def in_one_line(pool: Object) -> str:
 
 
 @contextmanager
+def prepared(
+    kubectl: Kubectl,
+    helm: Helm,
+    images: Mapping[str, str],
+    namespace: str,
+    values: Mapping[str, Any],
+    *,
+    keep: bool = False,
+) -> Iterator[Installation]:
+    """A release that is to be, in a namespace that insists on the restricted level; without ``keep`` nothing outlives it.
+
+    A definition that others have brought stays theirs.
+    """
+    kubectl.apply(_restricted(namespace))
+    found = kubectl.find("customresourcedefinition", DEFINITION)
+    ours = found is None or found["metadata"].get("annotations", {}).get(HELM_NAMESPACE) == namespace
+    made = Installation(kubectl, helm, images, namespace, {"crds": {"install": ours}, **values})
+    try:
+        yield made
+    finally:
+        if not keep:
+            made.end()
+
+
+@contextmanager
 def installed_apart(
     kubectl: Kubectl, helm: Helm, images: Mapping[str, str], namespace: str, values: Mapping[str, Any]
 ) -> Iterator[Installation]:
-    """A release in a new namespace that insists on the restricted level: its operator is for that one alone, nothing outlives it."""
-    there = kubectl.find("customresourcedefinition", DEFINITION) is not None
-    kubectl("create", "namespace", namespace)
-    kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    """A release of its own without claims, whose operator is for its namespace alone; nothing outlives it."""
     without_claim = {"persistence": {"enabled": False}}
-    own = {
-        "crds": {"install": not there},
-        "operator": {"namespaces": [namespace]},
-        "redis": without_claim,
-        "store": without_claim,
-    }
-    made = Installation(kubectl, helm, images, namespace, {**own, **values})
-    try:
+    own = {"operator": {"namespaces": [namespace]}, "redis": without_claim, "store": without_claim}
+    with prepared(kubectl, helm, images, namespace, {**own, **values}) as made:
         made.be_there()
         yield made
-    finally:
-        if made.installed:
-            kubectl.delete("modelpool", namespace=namespace)
-            made.uninstall()
-        kubectl.delete("namespace", namespace, seconds=300)
-        if not there:
-            kubectl.delete("customresourcedefinition", DEFINITION)
+
+
+def _restricted(namespace: str) -> Object:
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
 
 
 def _image(name: str) -> dict[str, str]:
