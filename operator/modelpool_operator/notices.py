@@ -81,7 +81,8 @@ class Notices:
         Returns in how many milliseconds it may be written, if it still has to be.
         """
         self.latest = status
-        wait = due_in(Pace(STATUS_MS, STATUS_MS, refresh_ms), self._status, status)
+        age = status.updated_at - self._status.updated_at if self._status is not None else 0
+        wait = due_in(Pace(STATUS_MS, STATUS_MS, refresh_ms), self._status, status, age)
         if wait != 0:
             return wait
         await self._board.put_status(status)

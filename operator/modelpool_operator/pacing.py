@@ -30,14 +30,16 @@ class Pace:
     """Since the last write, when nothing at all has changed; None: never."""
 
 
-def due_in(pace: Pace, old: ModelPoolStatus | None, new: ModelPoolStatus) -> int | None:
-    """In how many milliseconds ``new`` may be written when ``old`` was last; 0: now, None: there is no reason to."""
+def due_in(pace: Pace, old: ModelPoolStatus | None, new: ModelPoolStatus, age: int) -> int | None:
+    """In how many milliseconds ``new`` may be written when ``old`` was ``age`` milliseconds ago; 0: now, None: no reason to.
+
+    A negative age, after the clock was set back, says nothing: it is as if it were long ago.
+    """
     if old is None:
         return 0
-    age = new.updated_at - old.updated_at
     if old.model_copy(update={"updated_at": new.updated_at}) == new:
-        return None if pace.sign_of_life_ms is None or age < pace.sign_of_life_ms else 0
-    if age >= pace.figures_ms:
+        return None if pace.sign_of_life_ms is None or 0 <= age < pace.sign_of_life_ms else 0
+    if not 0 <= age < pace.figures_ms:
         return 0
     return max(0, (pace.figures_ms if _state(old) == _state(new) else pace.state_ms) - age)
 

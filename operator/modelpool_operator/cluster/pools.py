@@ -79,7 +79,8 @@ class ClusterPools:
 
     def teller(self, pool: PoolRef, uid: str) -> ResourceTeller:
         """See the protocol."""
-        return ResourceTeller(pool, uid, self._cluster, platform.node(), self._now)
+        there = self.sightings.pools()
+        return ResourceTeller(pool, uid, self._cluster, platform.node(), lambda: there.get(pool), self._now)
 
     def reconciler(self, source: PoolResource, teller: Teller) -> Reconciler:
         """See the protocol."""

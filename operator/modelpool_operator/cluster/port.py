@@ -36,6 +36,11 @@ RESOURCE_CLAIM_TEMPLATE = Kind("resource.k8s.io/v1", "ResourceClaimTemplate", "r
 FIELD_MANAGER = "modelpool"
 
 
+def version_of(item: Manifest) -> int:
+    """The resource version of an object: of two of the same object, the higher one is newer."""
+    return int(item["metadata"]["resourceVersion"])
+
+
 class ApiUnavailable(Unavailable):
     """The API server cannot be reached, or cannot answer now; ask again later."""
 

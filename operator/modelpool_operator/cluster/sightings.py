@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from modelpool.resources.pool import PoolRef
-from modelpool_operator.cluster.port import MODEL_POOL, POD, Cluster, Kind, Manifest
+from modelpool_operator.cluster.port import MODEL_POOL, POD, Cluster, Kind, Manifest, version_of
 from modelpool_operator.runtimes.pods.spec import COMMON_LABELS, POOL_LABEL
 
 _Place = tuple[str, str]
@@ -41,9 +41,9 @@ class Sightings:
         """Take in a watch event; ``event`` is None for an object of a listing."""
         place = _place(item)
         if event == "DELETED":
-            self._gone[kind.name, place] = _version(item)
-            self._remove(kind, place, _version(item))
-        elif _version(item) > self._gone.get((kind.name, place), -1):
+            self._gone[kind.name, place] = version_of(item)
+            self._remove(kind, place, version_of(item))
+        elif version_of(item) > self._gone.get((kind.name, place), -1):
             self._store(kind, place, item)
 
     async def refresh(self, cluster: Cluster, namespaces: Iterable[str]) -> None:
@@ -74,7 +74,7 @@ class Sightings:
     def _store(self, kind: Kind, place: _Place, item: Manifest) -> None:
         if kind == MODEL_POOL:
             ref, old = PoolRef(*place), self._pools.get(PoolRef(*place))
-            if old is None or _version(old) < _version(item):
+            if old is None or version_of(old) < version_of(item):
                 self._pools[ref] = item
                 if item["metadata"].get("deletionTimestamp"):
                     self._staying.pop(ref, None)
@@ -90,7 +90,7 @@ class Sightings:
         self._pool_of[place] = ref
         pods = self._pods.setdefault(ref, {})
         old = pods.get(place[1])
-        if old is None or _version(old) < _version(item):
+        if old is None or version_of(old) < version_of(item):
             pods[place[1]] = item
             self._notify(ref)
 
@@ -98,13 +98,13 @@ class Sightings:
         """Unless it has been seen since, as a newer object of the same name."""
         if kind == MODEL_POOL:
             ref = PoolRef(*place)
-            if ref in self._pools and _version(self._pools[ref]) <= version:
+            if ref in self._pools and version_of(self._pools[ref]) <= version:
                 del self._pools[ref]
                 self._staying.pop(ref, None)
                 self._notify(ref)
             return
         owner = self._pool_of.get(place)
-        if owner is not None and _version(self._pods[owner][place[1]]) <= version:
+        if owner is not None and version_of(self._pods[owner][place[1]]) <= version:
             del self._pods[owner][place[1]], self._pool_of[place]
             self._notify(owner)
 
@@ -116,10 +116,6 @@ class Sightings:
 
 def _place(item: Manifest) -> _Place:
     return item["metadata"]["namespace"], item["metadata"]["name"]
-
-
-def _version(item: Manifest) -> int:
-    return int(item["metadata"]["resourceVersion"])
 
 
 def _substance(pool: Manifest) -> tuple[object, ...]:

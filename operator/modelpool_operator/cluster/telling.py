@@ -6,18 +6,21 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from modelpool.errors import ModelpoolError, Unavailable
 from modelpool.resources.pool import PoolRef
 from modelpool.resources.status import Condition, ModelPoolStatus
-from modelpool_operator.cluster.port import EVENT, MODEL_POOL, ApiConflict, ApiNotFound, Cluster, Manifest
+from modelpool_operator.cluster.port import EVENT, MODEL_POOL, ApiConflict, ApiNotFound, Cluster, Manifest, version_of
 from modelpool_operator.pacing import Pace, due_in
 from modelpool_operator.planner import Move
 
 log = logging.getLogger(__name__)
 
 PACE = Pace(state_ms=1_000, figures_ms=60_000)
+MENDED_MS = 60_000
+"""Between two writes for no other reason than that somebody else has overwritten the status."""
 AWAY_SECONDS = 2.0
 """Between attempts while the API server is away."""
 REFUSED_SECONDS = 5.0
@@ -29,17 +32,40 @@ LONGEST_NOTE = 1024
 CONTROLLER = "modelpool.dev/operator"
 
 
-class ResourceTeller:
-    """Writes for one pool from :meth:`run`; see :class:`modelpool_operator.tellers.Teller`. ``now``: Unix milliseconds."""
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A status that was written, and the whole resource as the API server keeps it since."""
 
-    def __init__(self, pool: PoolRef, uid: str, cluster: Cluster, instance: str, now: Callable[[], int]) -> None:
+    status: ModelPoolStatus
+    resource: Manifest
+    at: int
+
+
+class ResourceTeller:
+    """Writes for one pool from :meth:`run`; see :class:`modelpool_operator.tellers.Teller`.
+
+    ``look`` gives the resource as it was last seen, which is how a status that somebody else has overwritten is noticed
+    and mended. ``now``: Unix milliseconds.
+    """
+
+    def __init__(
+        self,
+        pool: PoolRef,
+        uid: str,
+        cluster: Cluster,
+        instance: str,
+        look: Callable[[], Manifest | None],
+        now: Callable[[], int],
+    ) -> None:
         self._pool = pool
         self._uid = uid
         self._cluster = cluster
         self._instance = instance
+        self._look = look
         self._now = now
         self._latest: ModelPoolStatus | None = None
-        self._written: ModelPoolStatus | None = None
+        self._written: _Written | None = None
+        self._mended_at: int | None = None
         self._degraded: Condition | None = None
         self._events: deque[Manifest] = deque(maxlen=EVENTS_KEPT)
         self._count = 0
@@ -103,19 +129,32 @@ class ResourceTeller:
     async def _write_status(self) -> float | None:
         if self._latest is None:
             return None
-        wait = due_in(PACE, self._written, self._latest)
-        if wait != 0:
-            return None if wait is None else wait / 1000
-        status = self._latest
-        await self._cluster.patch(
+        now, status, mends = self._now(), self._latest, self._mended_in()
+        old, age = (self._written.status, now - self._written.at) if self._written is not None else (None, 0)
+        waits = [wait for wait in (due_in(PACE, old, status, age), mends) if wait is not None]
+        if not waits or min(waits) > 0:
+            return min(waits) / 1000 if waits else None
+        kept = await self._cluster.patch(
             MODEL_POOL,
             self._pool.namespace,
             self._pool.name,
             {"status": document_of(status)},
             subresource="status",
         )
-        self._written = status
+        self._written = _Written(status, kept, now)
+        if mends is not None:
+            self._mended_at = now
         return None
+
+    def _mended_in(self) -> int | None:
+        """In how many milliseconds what somebody else has written may be overwritten; None: nobody has, or they are in charge."""
+        seen = self._look()
+        if self._latest is None or self._written is None or seen is None or seen["metadata"]["uid"] != self._uid:
+            return None
+        told, ours = seen.get("status") or {}, self._written.resource
+        if version_of(seen) <= version_of(ours) or told == ours["status"] or told.get("epoch", 0) > self._latest.epoch:
+            return None
+        return 0 if self._mended_at is None else max(0, self._mended_at + MENDED_MS - self._now())
 
     async def _rest(self, seconds: float | None) -> None:
         try:

@@ -8,6 +8,7 @@ from modelpool.resources.pool import PoolRef
 from modelpool.resources.status import Condition, CostStatus, ModelPoolStatus, ModelState, ModelStatus
 from modelpool_operator.cluster.fake import FakeCluster
 from modelpool_operator.cluster.port import EVENT, MODEL_POOL, Manifest
+from modelpool_operator.cluster.sightings import Sightings
 from modelpool_operator.cluster.telling import ResourceTeller
 from modelpool_operator.planner import Action, Move, Reason
 from support import wait_until
@@ -32,12 +33,29 @@ def status(at: int, queued: int = 0, reason: str | None = None, **more: object) 
     return ModelPoolStatus.model_validate({**fields, **more})
 
 
+class Watched(FakeCluster):
+    """A cluster with the pool in it, and what its operator has seen of it until now. ``now``: Unix milliseconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at = 1_000
+        self.sightings = Sightings(lambda pool: None)
+        self.watchers.append(self.sightings.saw)
+
+    def look(self) -> Manifest | None:
+        return self.sightings.pools().get(POOL)
+
+    def overwrite(self, **status: object) -> None:
+        """Somebody else writes the pool's status."""
+        self.change(MODEL_POOL, "art", "studio", {"status": status})
+
+
 @asynccontextmanager
-async def telling() -> AsyncIterator[tuple[FakeCluster, ResourceTeller]]:
-    cluster = FakeCluster()
+async def telling() -> AsyncIterator[tuple[Watched, ResourceTeller]]:
+    cluster = Watched()
     made = await cluster.create(MODEL_POOL, pool_object())
     cluster.writes.clear()
-    teller = ResourceTeller(POOL, made["metadata"]["uid"], cluster, "here", lambda: 1_000)
+    teller = ResourceTeller(POOL, made["metadata"]["uid"], cluster, "here", cluster.look, lambda: cluster.at)
     task = asyncio.create_task(teller.run())
     try:
         yield cluster, teller
@@ -45,6 +63,15 @@ async def telling() -> AsyncIterator[tuple[FakeCluster, ResourceTeller]]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+async def told_again(cluster: Watched, teller: ResourceTeller, same: ModelPoolStatus) -> None:
+    """Ten rounds find the same, two seconds apart."""
+    for _ in range(10):
+        cluster.at += 2_000
+        teller.tell(same.model_copy(update={"updated_at": cluster.at}))
+        for _ in range(5):
+            await asyncio.sleep(0)
 
 
 def written(cluster: FakeCluster) -> Manifest:
@@ -62,8 +89,7 @@ async def test_a_status_is_written_to_the_subresource_and_nothing_twice() -> Non
     async with telling() as (cluster, teller):
         teller.tell(status(1_000))
         await wait_until(lambda: written(cluster).get("epoch") == 1)
-        teller.tell(status(9_000_000))
-        await asyncio.sleep(0)
+        await told_again(cluster, teller, status(1_000))
         assert cluster.writes == [("patch", "ModelPool/status", "studio")]
         assert "updatedAt" not in written(cluster)
         assert written(cluster)["conditions"][0]["lastTransitionTime"] == "2026-01-01T00:00:00Z"
@@ -73,8 +99,74 @@ async def test_a_field_that_has_no_value_any_more_is_taken_away() -> None:
     async with telling() as (cluster, teller):
         teller.tell(status(1_000, cost=CostStatus(useful_share=0.5)))
         await wait_until(lambda: written(cluster).get("cost") == {"usefulShare": 0.5})
+        cluster.at = 62_000
         teller.tell(status(62_000))
         await wait_until(lambda: "cost" not in written(cluster))
+
+
+async def test_what_is_told_soon_after_a_write_is_written_without_a_further_word() -> None:
+    async with telling() as (cluster, teller):
+        teller.tell(status(1_000))
+        await wait_until(lambda: bool(written(cluster)))
+        cluster.at = 1_800
+        teller.tell(status(1_800, reason="InvalidSpec"))
+        await wait_until(lambda: len(cluster.writes) == 2)  # its Event
+        assert written(cluster)["conditions"][0]["reason"] == "AsExpected"
+        cluster.at = 2_100
+        await wait_until(lambda: written(cluster)["conditions"][0]["reason"] == "InvalidSpec")
+
+
+async def test_a_status_that_somebody_else_overwrites_is_written_again() -> None:
+    async with telling() as (cluster, teller):
+        teller.tell(status(1_000))
+        await wait_until(lambda: bool(written(cluster)))
+        ours = written(cluster)
+        cluster.overwrite(queued=99, conditions=[])
+        assert written(cluster) != ours
+        await told_again(cluster, teller, status(1_000))
+        assert written(cluster) == ours
+        assert len(cluster.writes) == 2
+
+
+async def test_a_status_that_somebody_else_takes_away_is_written_again() -> None:
+    async with telling() as (cluster, teller):
+        teller.tell(status(1_000))
+        await wait_until(lambda: bool(written(cluster)))
+        ours = written(cluster)
+        cluster.change(MODEL_POOL, "art", "studio", {"status": None})
+        await told_again(cluster, teller, status(1_000))
+        assert written(cluster) == ours
+
+
+async def test_what_a_newer_operator_has_written_is_left_alone() -> None:
+    async with telling() as (cluster, teller):
+        teller.tell(status(1_000))
+        await wait_until(lambda: bool(written(cluster)))
+        cluster.overwrite(epoch=2, queued=7)
+        await told_again(cluster, teller, status(1_000))
+        assert (written(cluster)["epoch"], len(cluster.writes)) == (2, 1)
+
+
+async def test_other_changes_of_the_pool_and_late_news_of_it_are_no_reason_to_write() -> None:
+    async with telling() as (cluster, teller):
+        cluster.watchers.clear()
+        teller.tell(status(1_000))
+        await wait_until(lambda: bool(written(cluster)))
+        await told_again(cluster, teller, status(1_000))
+        cluster.watchers.append(cluster.sightings.saw)
+        cluster.change(MODEL_POOL, "art", "studio", {"metadata": {"labels": {"team": "art"}}})
+        await told_again(cluster, teller, status(1_000))
+        assert len(cluster.writes) == 1
+
+
+async def test_one_who_overwrites_it_again_and_again_is_answered_once_a_minute() -> None:
+    async with telling() as (cluster, teller):
+        teller.tell(status(1_000))
+        await wait_until(lambda: bool(written(cluster)))
+        for _ in range(5):  # of twenty seconds
+            cluster.overwrite(queued=99)
+            await told_again(cluster, teller, status(1_000))
+        assert len(cluster.writes) == 3
 
 
 async def test_while_the_api_server_is_away_the_latest_status_waits() -> None:
