@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import httpx
 from kubernetes.aio.client.configuration import Configuration
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 LIST_SECONDS = 60.0
 """Between two listings of everything, which mend what a lost event has left wrong."""
+LIST_AGAIN_SECONDS = 5.0
+"""After one that failed."""
 REDIS_CONNECTIONS = 2_000
 """At the most: one for each pool to listen on, and those that are asked in turns."""
 AGAIN_SECONDS = 2.0
@@ -107,10 +109,19 @@ async def _list_until_there(sightings: Sightings, cluster: Cluster, namespaces: 
     log.info("keeping pools", extra={"pools": len(sightings.pools()), "namespaces": namespaces or "all"})
 
 
-async def _list_for_ever(sightings: Sightings, cluster: Cluster, namespaces: list[str]) -> None:
+async def _list_for_ever(
+    sightings: Sightings,
+    cluster: Cluster,
+    namespaces: list[str],
+    rest: Callable[[float], Awaitable[object]] = asyncio.sleep,
+) -> None:
+    failed = False
     while True:
-        await asyncio.sleep(LIST_SECONDS)
+        await rest(LIST_AGAIN_SECONDS if failed else LIST_SECONDS)
         try:
             await sightings.refresh(cluster, namespaces)
+            failed = False
         except ModelpoolError as error:
-            log.warning("the cluster cannot be listed", extra={"reason": error.message})
+            if not failed:
+                log.warning("the cluster cannot be listed", extra={"reason": error.message})
+            failed = True

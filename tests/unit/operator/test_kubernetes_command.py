@@ -1,4 +1,4 @@
-"""The command ``kubernetes`` while Redis is not there yet."""
+"""The command ``kubernetes`` while Redis is not there yet, and its listings while the API server does not answer."""
 
 import argparse
 import asyncio
@@ -8,9 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import pytest
 
+from modelpool_operator.cluster.fake import FakeCluster
+from modelpool_operator.cluster.port import MODEL_POOL
+from modelpool_operator.cluster.sightings import Sightings
 from modelpool_operator.commands import kubernetes
 from modelpool_operator.commands.kubernetes_options import add_options
+from support import wait_until
+from support.pool_specs import pool_object
 
 
 def free_port() -> int:
@@ -52,3 +58,25 @@ async def test_the_probes_are_answered_while_redis_is_awaited(tmp_path: Path) ->
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+async def test_a_listing_that_failed_is_tried_again_soon_and_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    cluster = FakeCluster()
+    await cluster.create(MODEL_POOL, pool_object())
+    sightings = Sightings(lambda pool: None)
+    rests: list[float] = []
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+        cluster.away = 1 < len(rests) < 4
+        await asyncio.sleep(0)
+
+    task = asyncio.create_task(kubernetes._list_for_ever(sightings, cluster, [], rest))
+    try:
+        await wait_until(lambda: len(rests) >= 5, interval=0)
+    finally:
+        task.cancel()
+    minute, soon = kubernetes.LIST_SECONDS, kubernetes.LIST_AGAIN_SECONDS
+    assert rests[:5] == [minute, minute, soon, soon, minute]
+    assert [record.getMessage() for record in caplog.records] == ["the cluster cannot be listed"]
+    assert len(sightings.pools()) == 1
