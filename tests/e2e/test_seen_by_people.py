@@ -5,6 +5,8 @@ import json
 import os
 import re
 import sysconfig
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from support.installation import RELEASE, Installation
 from support.reach import address_of
 from support.rota import POOL, SECONDARY, SLOTS, Rota
 
+Record = Callable[[str, object], None]
 PROGRAMS = Path(sysconfig.get_path("scripts"))
 
 
@@ -60,6 +63,20 @@ def test_kubectl_shows_the_pool_waits_for_it_and_says_what_happened_and_why(rota
     assert "DemandMiss" in events
     assert f"unload red in {SECONDARY}" in events
     assert "score" in events
+
+
+@pytest.mark.budget(20)
+def test_a_status_that_somebody_edits_is_the_operators_again_a_moment_later(
+    rota: Rota, kubectl: Kubectl, record_property: Record
+) -> None:
+    started = time.monotonic()
+    wrong = json.dumps({"status": {"slots": 99, "conditions": []}})
+    here = f"--namespace={rota.service.namespace}"
+    kubectl("patch", "mpl", POOL, here, "--subresource=status", "--type=merge", f"--patch={wrong}")
+    assert rota.look()["status"]["slots"] == 99
+    rota.until("the status is the operator's again", lambda: rota.look()["status"]["slots"] == len(SLOTS))
+    record_property("edited to mended, s", round(time.monotonic() - started, 1))
+    assert rota.is_served()
 
 
 @pytest.mark.budget(20)

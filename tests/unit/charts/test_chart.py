@@ -7,7 +7,9 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import click
@@ -129,6 +131,33 @@ def test_services_find_their_pods(values: Values) -> None:
     for service in (d for d in documents if d["kind"] == "Service"):
         selector = service["spec"]["selector"].items()
         assert sum(selector <= found.items() for found in labels) == 1, service["metadata"]["name"]
+
+
+def test_helms_own_test_waits_for_a_service_that_does_not_answer_well_yet() -> None:
+    answers = [(503, b""), (200, b'{"data": [{}, {}]}')]
+
+    class Api(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = answers.pop(0)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing is written."""
+
+    [container] = one(rendered({}), "Pod", "demo-test-api")["spec"]["containers"]
+    _, _, program, url = container["command"]
+    assert url == "http://demo-api.prod.svc:80/v1/models"
+    with HTTPServer(("127.0.0.1", 0), Api) as server:
+        thread = Thread(target=lambda: [server.handle_request() for _ in range(2)])
+        thread.start()
+        here = f"http://127.0.0.1:{server.server_port}/v1/models"
+        said = subprocess.run(
+            [sys.executable, "-c", program, here], check=False, capture_output=True, text=True, timeout=30
+        )
+        thread.join()
+    assert (said.returncode, said.stdout) == (0, "2 models\n"), said.stderr
 
 
 def test_the_operator_runs_once() -> None:
