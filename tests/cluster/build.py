@@ -17,10 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.errors import ClusterError
+from cluster.machine import run
 from cluster.progress import Report
 
 SOURCES = Path(__file__).parent / "go"
 STATIC = {"CGO_ENABLED": "0"}
+OLDEST_GO = (1, 21)
+"""From this version on, Go fetches by itself the one that a go.mod asks for."""
 FORMAT = "1"
 """Changed when the way of building changes in a way that neither flags nor sources show."""
 
@@ -179,11 +182,20 @@ def build_programs(cache: Path, report: Report) -> Programs:
 
 
 def find_go(cache: Path) -> Path:
-    """The Go on PATH, or the one that `make cluster-deps` put into the cache. Raises ClusterError when there is none."""
-    own = installed_go(cache)
-    if found := shutil.which("go") or (own if own.exists() else None):
-        return Path(found)
-    raise ClusterError("no Go to build the cluster's programs with: run make cluster-deps")
+    """The Go on PATH, or the one that `make cluster-deps` put into the cache. Raises ClusterError when neither will do."""
+    there, own = shutil.which("go"), installed_go(cache)
+    for found in (Path(there) if there else None, own if own.exists() else None):
+        if found is not None and _go_version(found) >= OLDEST_GO:
+            return found
+    oldest = ".".join(map(str, OLDEST_GO))
+    raise ClusterError(f"no Go of {oldest} or newer to build the cluster's programs with: run make cluster-deps")
+
+
+def _go_version(go: Path) -> tuple[int, ...]:
+    found = re.search(r"\bgo(\d+)\.(\d+)", run(go, "version"))
+    if found is None:
+        raise ClusterError(f"{go} does not say its version")
+    return tuple(map(int, found.groups()))
 
 
 def installed_go(cache: Path) -> Path:

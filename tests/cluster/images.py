@@ -94,7 +94,7 @@ class ImageStore:
             command = ["bud", "--quiet", "--isolation=chroot", "--network=host", "--pull-never", "--layers"]
             command += [f"--file={dockerfile}", f"--tag={tag}", *([f"--target={target}"] if target else [])]
             command += [f"--build-arg={key}={value}" for key, value in (arguments or {}).items()]
-            command += [f"--volume={volume}" for volume in _trust(Path(folder))]
+            command += [f"--volume={volume}" for volume in _trust(Path(folder), AUTHORITIES)]
             self._buildah(*command, str(context), seconds=BUILD_SECONDS)
             # The layers of a build that failed, or of an image that has this tag no more, weigh gigabytes.
             self._buildah("rmi", "--prune", seconds=BUILD_SECONDS)
@@ -144,13 +144,13 @@ class ImageStore:
         return ["buildah", *storage, *arguments]
 
 
-def _trust(folder: Path) -> list[str]:
-    if not AUTHORITIES.exists():
-        return []
-    configuration = folder / "pip.conf"
-    settings = ["[global]", "cert = /run/build-ca.crt"]
+def _trust(folder: Path, authorities: Path) -> list[str]:
+    """Volumes of a build: the authorities of this machine where it has some, and pip's settings."""
+    known = authorities.exists()
+    settings = ["[global]", *(["cert = /run/build-ca.crt"] if known else [])]
     for variable, key in (("PIP_INDEX_URL", "index-url"), ("PIP_EXTRA_INDEX_URL", "extra-index-url")):
         if value := os.environ.get(variable):
             settings.append(f"{key} = {value}")
+    configuration = folder / "pip.conf"
     configuration.write_text("\n".join(settings) + "\n")
-    return [f"{AUTHORITIES}:/run/build-ca.crt:ro", f"{configuration}:/etc/pip.conf:ro"]
+    return [*([f"{authorities}:/run/build-ca.crt:ro"] if known else []), f"{configuration}:/etc/pip.conf:ro"]

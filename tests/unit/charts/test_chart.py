@@ -150,12 +150,13 @@ def test_helms_own_test_waits_for_a_service_that_does_not_answer_well_yet() -> N
     _, _, program, url = container["command"]
     assert url == "http://demo-api.prod.svc:80/v1/models"
     with HTTPServer(("127.0.0.1", 0), Api) as server:
-        thread = Thread(target=lambda: [server.handle_request() for _ in range(2)])
+        thread = Thread(target=server.serve_forever)
         thread.start()
         here = f"http://127.0.0.1:{server.server_port}/v1/models"
         said = subprocess.run(
             [sys.executable, "-c", program, here], check=False, capture_output=True, text=True, timeout=30
         )
+        server.shutdown()
         thread.join()
     assert (said.returncode, said.stdout) == (0, "2 models\n"), said.stderr
 

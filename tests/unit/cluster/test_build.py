@@ -73,3 +73,31 @@ def test_an_empty_cache_has_no_programs_and_without_go_says_what_to_do(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ClusterError, match=r"no Go .* run make cluster-deps"):
         build_programs(tmp_path, silent)
+
+
+def a_go(path: Path, version: str) -> Path:
+    """A program that says what Go's would of its version."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\necho 'go version {version} linux/amd64'\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize("version", ["go1.21.0", "go1.26.8", "go2.0", "devel go1.27-5f1b9b3"])
+def test_the_go_on_the_path_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    own, found = a_go(build.installed_go(tmp_path), "go1.26.8"), a_go(tmp_path / "bin" / "go", version)
+    monkeypatch.setenv("PATH", f"{found.parent}:/usr/bin:/bin")
+    assert build.find_go(tmp_path) == found
+    own.unlink()
+    assert build.find_go(tmp_path) == found
+
+
+def test_a_go_that_is_too_old_to_fetch_the_pinned_one_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = a_go(tmp_path / "bin" / "go", "go1.19.8")
+    monkeypatch.setenv("PATH", f"{old.parent}:/usr/bin:/bin")
+    with pytest.raises(ClusterError, match="run make cluster-deps"):
+        build.find_go(tmp_path)
+    own = a_go(build.installed_go(tmp_path), "go1.26.8")
+    assert build.find_go(tmp_path) == own
