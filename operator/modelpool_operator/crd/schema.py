@@ -29,6 +29,18 @@ LIST_KEYS: Mapping[str, str] = {
 """Lists of these are maps to Kubernetes: entries merge by this field, and it occurs once."""
 
 _BOUNDS = ("enum", "maxItems", "maxLength", "maxProperties", "maximum", "minItems", "minLength", "minimum", "pattern")
+_CARRIED = {
+    *_BOUNDS,
+    "$ref",
+    "additionalProperties",
+    "default",
+    "description",
+    "exclusiveMinimum",
+    "items",
+    "title",
+    "type",
+}
+"""What of a field finds its way into the schema; more would be lost without a word."""
 _POSITIVE = Rule(
     "!isQuantity(self) || quantity(self).isGreaterThan(quantity('0'))", "must be more than 0, such as 24Gi"
 )
@@ -37,7 +49,7 @@ _POSITIVE = Rule(
 def structural_schema(model: type[BaseModel], description: str, *, defaults: bool = True) -> Schema:
     """The schema of ``model`` and all within it. ``defaults``: whether the API server fills in what is not said.
 
-    :raises TypeError: a field's type has no structural form, such as a union, or it lacks a description.
+    :raises TypeError: a field's type has no structural form, such as a union, or a bound unknown here, or it lacks a description.
     """
     document = model.model_json_schema()
     inliner = _Inliner(document.pop("$defs", {}), defaults)
@@ -85,6 +97,8 @@ class _Inliner:
                 return self.object(name, found, str(raw.get("description", found.get("description"))))
             return self._value(place, found)
         kind = raw.get("type")
+        if lost := sorted(set(raw) - _CARRIED):
+            raise TypeError(f"{place} says {', '.join(lost)}, which is not carried over into the schema")
         made: Schema = {"type": kind, **{bound: _plain(raw[bound]) for bound in _BOUNDS if bound in raw}}
         if "exclusiveMinimum" in raw:
             made |= {"minimum": _plain(raw["exclusiveMinimum"]), "exclusiveMinimum": True}

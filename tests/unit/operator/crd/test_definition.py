@@ -193,7 +193,14 @@ class Either(BaseModel):
     name: int | str = Field(description="A union.")
 
 
-@pytest.mark.parametrize(("model", "words"), [(Undescribed, "has no description"), (Either, "is a union")])
+class Below(BaseModel):
+    name: int = Field(description="A bound that no field of ours has.", lt=10)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [(Undescribed, "has no description"), (Either, "is a union"), (Below, "says exclusiveMaximum")],
+)
 def test_a_field_that_kubernetes_or_people_could_not_read_is_refused(model: type[BaseModel], words: str) -> None:
     with pytest.raises(TypeError, match=rf"{model.__name__}\.name {words}"):
         structural_schema(model, "Something.")
