@@ -45,11 +45,14 @@ def release(helm: Helm, kubectl: Kubectl) -> Iterator[Release]:
     kubectl("create", "namespace", NAMESPACE)
     kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
     made = Release(helm, kubectl, {**VALUES, "crds": {"install": not there}})
-    made.upgrade({})
-    yield made
-    kubectl.delete("namespace", NAMESPACE, seconds=300)
-    if not there:
-        kubectl.delete("customresourcedefinition", DEFINITION)
+    try:
+        made.upgrade({})
+        yield made
+    finally:
+        helm.uninstall("chart", NAMESPACE)
+        kubectl.delete("namespace", NAMESPACE, seconds=300)
+        if not there:
+            kubectl.delete("customresourcedefinition", DEFINITION)
 
 
 def parts(kubectl: Kubectl) -> list[str]:
