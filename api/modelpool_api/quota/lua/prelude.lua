@@ -52,7 +52,7 @@ local function give_back(id, state)
   if found[1] ~= 'reserved' and found[1] ~= 'kept' then return 0 end
   local function lower(counter, amount)
     local left = call('GET', counter)
-    if left then call('INCRBY', counter, -math.min(tonumber(left), tonumber(amount))) end
+    if left then call('DECRBY', counter, math.min(tonumber(left), tonumber(amount))) end -- minus 0 is no integer to Redis
   end
   for counter in found[3]:gmatch('%S+') do lower(counter, found[2]) end
   for counter, amount in (found[5] or ''):gmatch('(%S+) (%d+)') do lower(counter, amount) end

@@ -412,6 +412,22 @@ class TestTakingOver:
             with pytest.raises(QueueUnavailable):
                 await ledger.carry(new.charge, taken.day, f"account-{number}", theirs)
 
+    @pytest.mark.parametrize("by_itself", [True, False])
+    async def test_it_goes_back_from_one_who_had_used_nothing_too(
+        self, ledger: Ledger, clock: Clock, by_itself: bool
+    ) -> None:
+        other = await ledger.reserve(charge(), under(("new", 5)))
+        new = await ledger.reserve(charge(), under(("new", 5)))
+        assert await ledger.carry(new.charge, new.day, "account", VISITOR(new.day).ceilings) == 0
+        if by_itself:
+            await ledger.spend(other.charge)
+            clock.pass_seconds(61)
+            assert await ledger.lapse() == 1
+        else:
+            assert await ledger.release(new.charge)
+        assert await left(ledger, ("visitor", 5)) == 5
+        assert await left(ledger, ("new", 5)) == 4
+
 
 async def test_a_subjects_repeats_are_counted_only_when_they_are_admitted(ledger: Ledger) -> None:
     places = [(await ledger.reserve(charge(), VISITOR, ring=lambda today: "words")).nth for _ in range(5)]
