@@ -63,7 +63,7 @@ def _env(name: str) -> dict[str, Any]:
     "--max-bodies-bytes",
     default=_D.max_bodies_bytes,
     type=click.IntRange(64 * KIB),
-    help="Of all bodies that are read at a time, the first 64 KiB of each not counted; not below --max-body-bytes.",
+    help="Of all bodies that are read at a time, the first 64 KiB of each not counted; at least twice --max-body-bytes.",
     **_env("MAX_BODIES_BYTES"),
 )
 @click.option(

@@ -7,7 +7,7 @@ import asyncio
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modelpool.errors import BodyTooLarge, BodyTooSlow, Overloaded
+from modelpool.errors import BodyTooLarge, BodyTooSlow, ModelpoolError, Overloaded, TooManyRequests
 from modelpool_api.problems import problem_response
 
 SMALL = 64 * 1024
@@ -19,26 +19,42 @@ _RETRY_SECONDS = 5
 
 
 class BodyBudget:
-    """How many bytes of large bodies a process holds at a time. A body counts as far as it has come."""
+    """How many bytes of large bodies a process holds at a time. A body counts as far as it has come.
+
+    Nobody holds more than they leave to others (Choudhury and Hahne, "Dynamic queue length thresholds", 1998): one alone has
+    half of it, and many who fill it together an equal part each, of which as much again is left for who comes then.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self._theirs: dict[str, int] = {}
         self.held = 0
 
-    def take(self, size: int) -> None:
-        """Hold ``size`` more.
+    def take(self, whose: str, size: int) -> None:
+        """Hold ``size`` more of ``whose``.
 
+        :raises TooManyRequests: it is their own that are too many; none is held.
         :raises Overloaded: they are too many with what others send; none is held.
         """
-        if self.held + size > self._limit:
-            raise Overloaded(
-                "Too many large requests are being read just now. Try again in a moment.", retry_after=_RETRY_SECONDS
-            )
-        self.held += size
+        theirs, held = self._theirs.get(whose, 0) + size, self.held + size
+        if theirs > self._limit - held:
+            raise _too_many(own=theirs > self._limit / 2)
+        self._theirs[whose], self.held = theirs, held
 
-    def give_back(self, size: int) -> None:
-        """Hold ``size`` less."""
+    def give_back(self, whose: str, size: int) -> None:
+        """Hold ``size`` less of ``whose``."""
         self.held -= size
+        left = self._theirs.pop(whose, 0) - size
+        if left:
+            self._theirs[whose] = left
+
+
+def _too_many(*, own: bool) -> ModelpoolError:
+    kind, which = (TooManyRequests, " of yours, or of your network,") if own else (Overloaded, "")
+    return kind(
+        f"Too many large requests{which} are being read just now. Try again in a moment; nothing was charged.",
+        retry_after=_RETRY_SECONDS,
+    )
 
 
 class _Body:
@@ -48,6 +64,7 @@ class _Body:
         self._budget = budget
         self._limit = limit
         self._seconds = seconds
+        self._whose = ""
         self._held = 0
         self._size = 0
         self._until: float | None = None
@@ -74,9 +91,16 @@ class _Body:
             return {**message, "headers": [*headers, (b"connection", b"close")]}
         return message
 
+    def belong_to(self, whose: str) -> None:
+        """It is theirs, what has come of it too."""
+        held = self._held
+        self.let_go()
+        self._whose = whose
+        self._hold(held)
+
     def let_go(self) -> None:
         """It is held no more."""
-        self._budget.give_back(self._held)
+        self._budget.give_back(self._whose, self._held)
         self._held = 0
 
     async def _in_time(self, receive: Receive) -> Message:
@@ -95,12 +119,14 @@ class _Body:
 
     def _grow(self, size: int) -> None:
         self._size += size
-        more = max(0, self._size - SMALL) - self._held
-        if more > 0:
-            self._budget.take(more)
-            self._held += more
+        self._hold(max(0, self._size - SMALL) - self._held)
         if self._size > self._limit:
             raise _refusal(self._limit)
+
+    def _hold(self, more: int) -> None:
+        if more > 0:
+            self._budget.take(self._whose, more)
+            self._held += more
 
 
 class BodyLimit:
@@ -151,6 +177,17 @@ def _announced(scope: Scope) -> int | None:
         if name == b"transfer-encoding":
             return None
     return 0
+
+
+def own_body(connection: HTTPConnection, whose: str) -> None:
+    """The request's body takes the room of ``whose``. Until that is said, it shares with all of whom nothing is known.
+
+    :raises TooManyRequests: see :meth:`BodyBudget.take`.
+    :raises Overloaded: see there, too.
+    """
+    body: _Body | None = connection.scope.get(_KEY)
+    if body is not None:
+        body.belong_to(whose)
 
 
 def let_body_go(connection: HTTPConnection) -> None:

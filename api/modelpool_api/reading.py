@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from modelpool.errors import Overloaded
-from modelpool.jobs import Lane
 from modelpool_api.context import Context
 from modelpool_api.counting import count
 from modelpool_api.drafts import Draft
@@ -29,7 +28,7 @@ async def read_image(context: Context, subject: Subject, draft: Draft, reserved:
         return None
     most = allowance(subject, reserved.day, context.policy).burst.burst
     try:
-        async with context.inputs.turns.turn(_whose(subject), most):
+        async with context.inputs.turns.turn(subject.party, most):
             # The turn may have come late, or an equal request's image was this one, and broken.
             await still_reserved(context, subject, draft, reserved)
             return await context.inputs.read(draft.image)
@@ -51,13 +50,6 @@ async def still_reserved(context: Context, subject: Subject, draft: Draft, reser
 def _too_many(context: Context, subject: Subject, draft: Draft, why: str) -> Overloaded:
     count(context, draft.pool, draft.model.name, subject.lane, "refused")
     return Overloaded(f"{why} Try again in a moment.", retry_after=_RETRY_SECONDS)
-
-
-def _whose(subject: Subject) -> str:
-    """Whose turn it is: a network's, where it costs nothing to be many; who pays has turns of their own."""
-    if subject.lane is Lane.PAID or subject.signals is None:
-        return subject.id
-    return subject.signals.origin.site or subject.signals.origin.prefix
 
 
 async def _paid_for(context: Context, draft: Draft, reserved: Reserved, broken: BrokenPicture) -> BrokenPicture:

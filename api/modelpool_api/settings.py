@@ -29,7 +29,7 @@ class Settings:
     """Opens the admin API; empty: it is off. See :mod:`modelpool_api.admin_token` for what is refused."""
     max_body_bytes: int = 12 * MIB
     max_bodies_bytes: int = 128 * MIB
-    """Of all bodies that are being read at a time, the first 64 KiB of each not counted."""
+    """Of all bodies that are being read at a time, the first 64 KiB of each not counted. One network alone has half of it."""
     max_input_pixels: int = 16_777_216
     """Of an input image, before it is decoded."""
     drain_seconds: float = 0.0
@@ -48,9 +48,9 @@ class Settings:
 
         :raises InvalidInput: naming the setting and the cure.
         """
-        if self.max_bodies_bytes < self.max_body_bytes:
+        if self.max_bodies_bytes < 2 * self.max_body_bytes:
             raise InvalidInput(
-                f"all bodies together may have {self.max_bodies_bytes} bytes and one alone {self.max_body_bytes}, so the largest "
-                "would never be let in: raise --max-bodies-bytes or lower --max-body-bytes",
+                f"all bodies together may have {self.max_bodies_bytes} bytes, of which one network has half, and one alone may have "
+                f"{self.max_body_bytes}, so the largest would never be let in: raise --max-bodies-bytes or lower --max-body-bytes",
                 param="maxBodiesBytes",
             )

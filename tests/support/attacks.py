@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +20,7 @@ import altcha
 import httpx
 
 from modelpool.queue.redis import RedisQueue
+from modelpool.tasks import end
 from modelpool_api import background
 from modelpool_api.identity.ring import SecretRing
 from modelpool_api.inputs import Picture
@@ -455,6 +458,90 @@ async def decoder_taken(stage: Stage) -> int:
     return PRICE * images.index(theirs)
 
 
+# --- large bodies ----------------------------------------------------------------------------------------------------
+
+MIB = 1024 * 1024
+PIECE = 64 * 1024
+
+
+async def _upload(visitor: Visitor, body: bytes, before_the_end: Callable[[], Awaitable[object]]) -> httpx.Response:
+    """Send ``body`` piece by piece; the last waits for something."""
+    *pieces, last = [body[start : start + PIECE] for start in range(0, len(body), PIECE)]
+
+    async def sent() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+            await asyncio.sleep(0)  # others send at the same moment
+        await before_the_end()
+        yield last
+
+    return await visitor.call("POST", "/v1/jobs", content=sent(), headers={"Content-Type": "application/json"})
+
+
+@asynccontextmanager
+async def _unended(visitors: Sequence[Visitor]) -> AsyncIterator[None]:
+    """A body of 1 MiB from each within the block, which does not come to its end as long as it is not refused."""
+    stalled: list[Visitor] = []
+
+    async def one(visitor: Visitor) -> None:
+        async def stall() -> None:
+            stalled.append(visitor)
+            await asyncio.Event().wait()
+
+        assert (await _upload(visitor, bytes(MIB), stall)).status_code in (429, 503)
+
+    sending = [asyncio.create_task(one(visitor)) for visitor in visitors]
+    try:
+        await wait_until(lambda: len(stalled) + sum(task.done() for task in sending) == len(sending))
+        assert stalled
+        for task in sending:
+            assert not task.done() or task.exception() is None
+        yield
+    finally:
+        await end(*sending)
+
+
+async def _at_once() -> None:
+    """Nothing is waited for."""
+
+
+def _photo(mebibytes: int) -> bytes:
+    """A request with a picture of so many bytes."""
+    image = picture() + bytes(mebibytes * MIB)
+    return json.dumps({"prompt": "x", "image": {"base64": base64.b64encode(image).decode()}, **MODEL}).encode()
+
+
+async def _large_picture(visitor: Visitor) -> int:
+    """Units let in of a request with a picture of 2 MiB."""
+    answer = await _upload(visitor, _photo(2), _at_once)
+    assert answer.status_code in (202, 429, 503), answer.text
+    return PRICE * (answer.status_code == 202)
+
+
+@attack(
+    "eighty bodies of 1 MiB that do not end, from one network: units of a large picture from elsewhere, turned away meanwhile",
+    0,
+    "no network holds more of the room for bodies than it leaves to others",
+)
+async def bodies_without_end(stage: Stage) -> int:
+    honest = await stage.browser("198.51.100.1")
+    async with _unended([stage.somebody() for _ in range(80)]):
+        return PRICE - await _large_picture(honest)
+
+
+@attack(
+    "thirty of them from each of six networks, one of which is an IPv6 /48",
+    0,
+    "each holds a seventh, and as much is left",
+)
+async def bodies_of_many(stage: Stage) -> int:
+    honest = await stage.browser("198.51.100.1")
+    networks = [stage.somebody(f"203.0.113.{n}") for n in range(5) for _ in range(30)]
+    site = [stage.somebody(f"2001:db8:1:{n:x}::1") for n in range(30)]
+    async with _unended([*networks, *site]):
+        return PRICE - await _large_picture(honest)
+
+
 # --- a full lane ----------------------------------------------------------------------------------------------------
 
 FULL = "overload: {anonymous: 0.0001}"
@@ -720,6 +807,40 @@ async def sixth_with_account(stage: Stage) -> int:
     person = await stage.browser()
     person.key = await _account(person)
     return await units(person, 15)
+
+
+@honest(
+    "ten people in an office behind one address who send photos of 4 MiB at one moment",
+    100,
+    "a network alone has half of the room for bodies: 64 MiB",
+)
+async def office_with_photos(stage: Stage) -> int:
+    people, all_are_held = [await stage.browser() for _ in range(10)], asyncio.Barrier(10)
+    answers = await asyncio.gather(*(_upload(person, _photo(4), all_are_held.wait) for person in people))
+    return PRICE * sum(answer.status_code == 202 for answer in answers)
+
+
+@honest(
+    "somebody with words alone in a network whose large bodies do not end",
+    50,
+    "the first 64 KiB of a body always have room",
+)
+async def words_beside_bodies(stage: Stage) -> int:
+    person = await stage.browser()
+    async with _unended([stage.somebody() for _ in range(80)]):
+        return await units(person, 8)
+
+
+@honest(
+    "the same with a large picture",
+    0,
+    "the network's part is taken, for 30 seconds at most; another network or a paying key has its own",
+)
+async def picture_beside_bodies(stage: Stage) -> int:
+    person, paying = await stage.browser(), stage.somebody(key=await _paid_key(stage))
+    async with _unended([stage.somebody() for _ in range(80)]):
+        assert await _large_picture(paying) == PRICE
+        return await _large_picture(person)
 
 
 @honest("ten identical phones, each in its own network", 500, "50 each: a fingerprint alone is no ceiling")

@@ -26,6 +26,14 @@ class Subject:
     set_cookie: str | None = field(default=None, repr=False, compare=False)
     """A Set-Cookie header that the answer should carry."""
 
+    @property
+    def party(self) -> str:
+        """Whose part this takes of what all share at one moment: a network's (of IPv6 the /48), where it costs nothing to
+        be many; who pays has one of their own."""
+        if self.lane is Lane.PAID or self.signals is None:
+            return self.id
+        return self.signals.origin.site or self.signals.origin.prefix
+
 
 class SubjectResolver(Protocol):
     """Finds the subject of a request."""

@@ -14,7 +14,7 @@ from modelpool.jobs import JobRecord
 from modelpool.queue.port import Outcome
 from modelpool_api.admission import admit, enqueue
 from modelpool_api.bodies import read_job
-from modelpool_api.body_limit import let_body_go
+from modelpool_api.body_limit import let_body_go, own_body
 from modelpool_api.context import Context
 from modelpool_api.header_values import header_values
 from modelpool_api.outcomes import Outcomes
@@ -106,6 +106,7 @@ async def create(request: Request) -> Response:
     outcomes: Outcomes = state.outcomes
     root = root_of(request)
     subject = await subject_of(request)
+    own_body(request, subject.party)
     admission = await admit(context, subject, await read_job(request))
     let_body_go(request)
     pool, job = admission.pool, admission.job

@@ -174,8 +174,8 @@ return {{ .status }} '{{ dict "type" $type "title" .title "status" .status "deta
 {{- fail "store: kind volume needs store.volume.existingClaim, a claim that several nodes may write (ReadWriteMany)" -}}
 {{- end -}}
 {{- end -}}
-{{- if lt (int64 .Values.api.maxBodiesBytes) (int64 .Values.api.maxBodyBytes) -}}
-{{- fail "api: maxBodiesBytes is less than maxBodyBytes, so the largest bodies would never be let in; raise one or lower the other" -}}
+{{- if lt (int64 .Values.api.maxBodiesBytes) (mul 2 (int64 .Values.api.maxBodyBytes)) -}}
+{{- fail "api: maxBodiesBytes is less than twice maxBodyBytes, and one network has half of it, so the largest bodies would never be let in; raise one or lower the other" -}}
 {{- end -}}
 {{- if .Values.edge.enabled -}}
 {{- if not .Values.edge.podNetworks -}}

@@ -139,27 +139,33 @@ async def test_while_it_drains_every_answer_asks_for_the_connection_to_be_closed
         assert await asyncio.wait_for(running.wait(), 20) in (0, -15), "nobody is left, so nobody is waited for"
 
 
-async def test_how_much_of_all_bodies_is_read_at_a_time_is_a_setting(redis_url: str, tmp_path: Path) -> None:
+async def test_how_much_of_all_bodies_is_read_at_a_time_is_a_setting_and_a_network_leaves_as_much_to_others(
+    redis_url: str, tmp_path: Path
+) -> None:
     most = 192 * 1024
-    sizes = ("--max-body-bytes", str(most), "--max-bodies-bytes", str(most))
+    sizes = ("--max-body-bytes", str(most), "--max-bodies-bytes", str(2 * most))
+    elsewhere = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
     async with (
         published(redis_url),
         process(redis_url, tmp_path, *sizes) as (_, url),
         httpx.AsyncClient(base_url=url, timeout=20) as http,
+        httpx.AsyncClient(base_url=url, timeout=20, transport=elsewhere) as another,
     ):
         await wait_until(lambda: answers(http, "/readyz"), timeout=20)
 
-        async def largest() -> tuple[int, str]:
+        async def largest(http: httpx.AsyncClient) -> tuple[int, str]:
             answer = await http.post("/v1/jobs", content=b" " * most, headers={"Content-Type": "application/json"})
             return answer.status_code, answer.json()["error"]["code"]
 
         async def there_is_no_room() -> bool:
-            return await largest() == (503, "overloaded")
+            return await largest(http) == (429, "too_many_requests")
 
-        assert await largest() == (400, "malformed_request")
+        read = (400, "malformed_request")
+        assert await largest(http) == read
         _, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
         writer.write(b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % most + b" " * (most - 1))
         await wait_until(there_is_no_room)
+        assert await largest(another) == read
         writer.close()
         await writer.wait_closed()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -11,15 +12,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modelpool.errors import ModelpoolError
-from modelpool_api.body_limit import SMALL, BodyBudget, BodyLimit, let_body_go
+from modelpool.errors import ModelpoolError, Overloaded, TooManyRequests
+from modelpool_api.body_limit import SMALL, BodyBudget, BodyLimit, let_body_go, own_body
 from modelpool_api.problems import problem_response
 
 LARGE = SMALL + 1_000
 
 
 class Reader:
-    """Reads each body whole, and answers when it is told to."""
+    """Reads each body whole, that of whoever the path names, and answers when it is told to."""
 
     def __init__(self, *, keeps: bool = True) -> None:
         self.answer = asyncio.Event()
@@ -29,6 +30,7 @@ class Reader:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
+            own_body(request, scope["path"])
             size = len(await request.body())
         except ModelpoolError as error:
             await problem_response(error, scope["path"])(scope, receive, send)
@@ -41,33 +43,103 @@ class Reader:
 
 
 class Stage:
-    """A reader behind a limit that leaves room for one large body."""
+    """A reader behind a limit that leaves room for one large body of anybody."""
 
     def __init__(self, *, keeps: bool = True, seconds: float = 30) -> None:
         self.reader = Reader(keeps=keeps)
-        self.budget = BodyBudget(1_000)
+        self.budget = BodyBudget(2_000)
         transport = httpx.ASGITransport(BodyLimit(self.reader, 10 * SMALL, self.budget, seconds))
         self.http = httpx.AsyncClient(transport=transport, base_url="http://api")
 
-    async def send(self, size: int) -> httpx.Response:
+    async def send(self, size: int, whose: str = "/somebody") -> httpx.Response:
         async def pieces() -> AsyncIterator[bytes]:
             for start in range(0, size, 1_000):
                 yield b"x" * min(1_000, size - start)
 
-        return await self.http.post("/", content=pieces())
+        return await self.http.post(whose, content=pieces())
 
 
-async def test_more_large_bodies_than_there_is_room_for_are_asked_to_come_again() -> None:
+async def test_more_large_bodies_of_somebody_than_there_is_room_for_are_asked_to_come_again() -> None:
     stage = Stage()
     first = asyncio.create_task(stage.send(LARGE))
     await stage.reader.read.wait()
     refused = await stage.send(LARGE)
-    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
-    assert refused.json()["error"]["code"] == "overloaded"
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
+    assert refused.json()["error"]["code"] == "too_many_requests"
     stage.reader.answer.set()
     assert (await first).text == str(LARGE)
     assert (await stage.send(LARGE)).status_code == 200
     assert stage.budget.held == 0
+
+
+async def test_others_have_room_beside_them_and_are_told_when_it_is_the_crowd_that_fills_it() -> None:
+    stage = Stage()
+    first = asyncio.create_task(stage.send(LARGE))
+    await stage.reader.read.wait()
+    stage.reader.read.clear()
+    beside = asyncio.create_task(stage.send(SMALL + 500, "/another"))
+    await stage.reader.read.wait()
+    refused = await stage.send(LARGE, "/a third one")
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    assert refused.json()["error"]["code"] == "overloaded"
+    stage.reader.answer.set()
+    assert [answer.status_code for answer in await asyncio.gather(first, beside)] == [200, 200]
+    assert stage.budget.held == 0
+
+
+def take_all(budget: BodyBudget, whose: str, step: int) -> None:
+    """As much as ``whose`` gets."""
+    with suppress(Overloaded, TooManyRequests):
+        while True:
+            budget.take(whose, step)
+
+
+class TestTheRoomForAllBodies:
+    def test_somebody_alone_has_half_of_it(self) -> None:
+        budget = BodyBudget(100)
+        budget.take("a", 50)
+        with pytest.raises(TooManyRequests):
+            budget.take("a", 1)
+        assert budget.held == 50
+
+    @pytest.mark.parametrize("others", [1, 2, 5])
+    def test_who_comes_after_others_who_took_all_they_could_has_room_too(self, others: int) -> None:
+        budget = BodyBudget(64_000)
+        for number in range(others):
+            take_all(budget, str(number), 10)
+        left = 64_000 - budget.held
+        assert left >= 64_000 // 2**others
+        budget.take("who comes", left // 2)
+
+    def test_many_who_fill_it_step_by_step_leave_as_much_as_one_of_them_has(self) -> None:
+        budget = BodyBudget(100_000)
+        for number in [*range(4)] * 100:
+            with suppress(Overloaded):
+                budget.take(str(number), 1_000)
+        assert 100_000 - budget.held == pytest.approx(20_000, abs=1_000)
+
+    def test_what_is_given_back_is_there_for_others(self) -> None:
+        budget = BodyBudget(100)
+        budget.take("a", 50)
+        budget.take("b", 25)
+        budget.give_back("a", 50)
+        budget.take("c", 30)
+        assert budget.held == 55
+
+
+async def test_a_body_is_theirs_whose_it_is_said_to_be_with_what_has_come_of_it() -> None:
+    budget = BodyBudget(2_000)
+
+    async def reads_on(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        own_body(Request(scope, receive), "somebody")
+        budget.take("", 500)
+        with pytest.raises(TooManyRequests):
+            budget.take("somebody", 500)
+
+    sender = Sender(piece(LARGE, more=True))
+    await sender.call(reads_on, budget=budget)
+    assert budget.held == 500
 
 
 async def test_small_bodies_are_read_whatever_others_send() -> None:
@@ -132,9 +204,9 @@ class Sender:
         values = [value for name, value in self.answer[0]["headers"] if name == b"connection"]
         return values == [b"close"]
 
-    async def call(self, app: ASGIApp, *headers: tuple[bytes, bytes]) -> None:
+    async def call(self, app: ASGIApp, *headers: tuple[bytes, bytes], budget: BodyBudget | None = None) -> None:
         scope = {"type": "http", "method": "POST", "path": "/", "headers": headers, "asgi": {"spec_version": "2.3"}}
-        await BodyLimit(app, 10 * SMALL, BodyBudget(1_000), HASTE)(scope, self.receive, self.send)
+        await BodyLimit(app, 10 * SMALL, budget or BodyBudget(2_000), HASTE)(scope, self.receive, self.send)
 
 
 def piece(size: int, *, more: bool) -> Message:

@@ -427,7 +427,7 @@ def edge_values(**changes: Any) -> Values:
             {"redis": {"enabled": False, "url": "redis://cache:6379", "existingSecret": {"name": "cache"}}},
             "set redis.url or redis.existingSecret.name, not both",
         ),
-        ({"api": {"maxBodiesBytes": 10_000_000}}, "maxBodiesBytes is less than maxBodyBytes"),
+        ({"api": {"maxBodiesBytes": 20_000_000}}, "maxBodiesBytes is less than twice maxBodyBytes"),
         ({"edge": {"enabled": True}}, "edge: set edge.podNetworks"),
         ({"edge": {"podNetworks": ["10.0.0.1"]}}, "pattern"),
         ({**edge_values(), "api": {"rootPath": "/pool"}}, "leave one of edge.enabled and api.rootPath out"),
