@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -16,6 +15,7 @@ import modelpool
 from modelpool_api import background, problems
 from modelpool_api.body_limit import BodyBudget, BodyLimit
 from modelpool_api.context import Context
+from modelpool_api.cors import NamedPages
 from modelpool_api.identity.cookie_header import CookieHeader
 from modelpool_api.outcomes import Outcomes
 from modelpool_api.request_id import RequestId
@@ -39,14 +39,6 @@ from modelpool_api.shortcut import Shortcut
 
 log = logging.getLogger(__name__)
 
-_SENT_HEADERS = [
-    *("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"),
-    *("Modelpool-Fingerprint", "Modelpool-Solution", "Prefer"),
-]
-_TOLD_HEADERS = [
-    *("Idempotency-Replayed", "Location", "Preference-Applied"),
-    *("RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"),
-]
 _SURFACES = (jobs, streams, results, models, quota, challenge, accounts, admin, health, reference, page)
 _DESCRIPTION = """
 Pictures and videos from diffusion models that share a pool of GPUs.
@@ -106,15 +98,7 @@ class _App(FastAPI):
         """The layers, from the inside out; Starlette's own of errors is inside of ours."""
         app: ASGIApp = BodyLimit(super().build_middleware_stack(), self._sizes.max_body_bytes, self._budget)
         if self._cors.allowed_origins:
-            app = CORSMiddleware(
-                app,
-                allow_origins=self._cors.allowed_origins,
-                allow_credentials=self._cors.allow_credentials,
-                allow_methods=["GET", "HEAD", "POST", "DELETE"],
-                allow_headers=_SENT_HEADERS,
-                expose_headers=_TOLD_HEADERS,
-                max_age=3600,
-            )
+            app = NamedPages(app, self._cors)
         return RequestId(SecurityHeaders(CookieHeader(app)))
 
 

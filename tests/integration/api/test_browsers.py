@@ -50,12 +50,28 @@ async def test_nor_does_an_answer_to_what_nobody_has_foreseen_and_named_pages_ma
     assert answer.headers["access-control-allow-origin"] == GALLERY
 
 
-async def test_nor_does_a_question_that_is_refused_before_the_request(door: Door) -> None:
-    asks = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
-    refused = await door.call("OPTIONS", "/v1/jobs", headers=asks)
-    assert refused.status_code == 400
+@pytest.mark.parametrize(
+    ("origin", "changes", "wrong"),
+    [
+        ("https://evil.example", {}, "origin"),
+        (GALLERY, {"Method": "PUT"}, "method"),
+        (GALLERY, {"Headers": "x-other"}, "headers"),
+        ("https://evil.example", {"Method": "PUT"}, "origin, method"),
+    ],
+)
+async def test_nor_does_a_question_that_is_refused_before_the_request_which_is_a_problem_too(
+    door: Door, origin: str, changes: dict[str, str], wrong: str
+) -> None:
+    asks = {"Method": "POST", **changes}
+    headers = {"Origin": origin, **{f"Access-Control-Request-{name}": value for name, value in asks.items()}}
+    refused = await door.call("OPTIONS", "/v1/jobs", headers=headers)
+    assert (refused.status_code, refused.headers["content-type"]) == (403, "application/problem+json")
+    problem = refused.json()
+    assert (problem["instance"], problem["error"]["code"]) == ("/v1/jobs", "forbidden")
+    assert f": {wrong}." in problem["detail"]
     assert_guarded(refused)
-    assert "access-control-allow-origin" not in refused.headers
+    assert refused.headers.get("access-control-allow-origin") == (GALLERY if origin == GALLERY else None)
+    assert "Origin" in refused.headers["vary"]
 
 
 async def test_only_the_reference_page_runs_scripts_of_its_own_text(door: Door) -> None:
