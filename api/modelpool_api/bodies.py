@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import ValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -17,6 +18,8 @@ from modelpool_api.problems import Malformed, invalid_fields
 from modelpool_api.schemas import JobBody
 
 _MAX_FIELD = 64 * 1024
+_CHARSETS = (b"utf-8", b"utf8", b"us-ascii")
+"""Python knows others, which make of bytes what is no text, or take the square of a text's length."""
 _MOST_MARKS = 20_000
 """Quotes, commas and brackets of a body: two prompts may have some, a picture has none. Each may become an object."""
 
@@ -62,6 +65,9 @@ def _validated(fields: dict[str, Any]) -> JobBody:
 
 
 async def _read_form(request: Request) -> tuple[dict[str, Any], bytes | None]:
+    _, options = parse_options_header(request.headers["content-type"])
+    if options.get(b"charset", b"utf-8").lower() not in _CHARSETS:
+        raise Malformed("forms are read as UTF-8; send this one so, and leave its charset away")
     try:
         async with request.form(max_files=1, max_fields=40, max_part_size=_MAX_FIELD) as form:
             fields: dict[str, Any] = {}

@@ -143,6 +143,27 @@ async def test_a_broken_form_is_refused(api: Api, kind: str, body: bytes) -> Non
     assert_problem(answer, answer.status_code)
 
 
+@pytest.mark.parametrize(
+    "charset", ["punycode", "unicode_escape", "utf-16", "nonsense", '"idna"', "utf-7; charset=utf-7"]
+)
+async def test_a_form_in_another_charset_is_refused_before_it_is_looked_at(api: Api, charset: str) -> None:
+    # As punycode this would keep the process from everybody else for many seconds.
+    form = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+    body = b"".join(form % (b"a" * number, b"a" * 60_000) for number in range(1, 40)) + b"--x--\r\n"
+    headers = {"Content-Type": f"multipart/form-data; boundary=x; charset={charset}"}
+    answer = await api.http.post("/v1/jobs", content=body, headers=headers)
+    assert "UTF-8" in assert_problem(answer, 400)["detail"]
+
+
+async def test_a_form_that_says_that_it_is_in_utf_8_is_read(api: Api) -> None:
+    form = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+    body = form % (b"model", b"shapes") + form % (b"prompt", "grün".encode()) + b"--x--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=x; charset=UTF-8"}
+    answer = await api.http.post("/v1/jobs", content=body, headers=headers)
+    assert answer.status_code == 202
+    assert (await api.queue.get(answer.json()["id"])).request.prompt == "grün"
+
+
 async def test_two_files_or_another_files_field_are_refused(api: Api) -> None:
     fields = {"model": "clips"}
     two = [("image", ("a.png", b"1")), ("image", ("b.png", b"2"))]
