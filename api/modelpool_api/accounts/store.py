@@ -41,6 +41,11 @@ def record_key(id: str) -> str:
     return f"{PREFIX}:key:{id}"
 
 
+def id_of_record(key: str) -> str:
+    """Whose record lies at ``key``, as :func:`record_key` has it."""
+    return key.rpartition(":")[2]
+
+
 class KeyStore:
     """Issues keys and finds who holds them. ``now_ms`` in Unix milliseconds."""
 

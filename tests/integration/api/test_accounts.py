@@ -14,14 +14,16 @@ from redis.asyncio import Redis
 from modelpool.errors import QueueUnavailable
 from modelpool.queue.connection import connect
 from modelpool_api import background
-from modelpool_api.accounts import store
+from modelpool_api.accounts import opening, store
 from modelpool_api.accounts.keys import parse_key
+from modelpool_api.accounts.store import record_key
 from support.queues import Clock
 from support.running_api import published
 from support.visitors import ADMIN, Door, Visitor, door_settings, open_door
 
 KIB = 1024
 JSON = {"Content-Type": "application/json"}
+AGAIN = {"Idempotency-Key": "0d1c6b1e-6f0a-4c5e-9a53-8f8c1f0f2a11"}
 FAST = "burst: {perSecond: 1000, burst: 1000}"
 SMALL = f"""
 anonymous: {{cookie: 6, fingerprintAndPrefix: 6, prefixWithoutSignals: 6, {FAST}}}
@@ -175,6 +177,80 @@ class TestAccounts:
         assert await visitor.remaining() == 4
         again = await visitor.call("POST", "/v1/accounts")
         assert (again.status_code, again.json()["remaining"]) == (201, 8)
+
+    async def test_one_whose_answer_was_lost_is_shown_again_with_a_new_key(self, door: Door, redis_url: str) -> None:
+        visitor = await browser(door)
+        await visitor.admitted(2)
+        lost = (await visitor.call("POST", "/v1/accounts", headers=AGAIN)).json()
+        # On the way to another network, as phones do when they hear no answer.
+        answer = await visitor.elsewhere("198.51.100.1").call("POST", "/v1/accounts", headers=AGAIN)
+        again = answer.json()
+        assert (answer.status_code, answer.headers["idempotency-replayed"]) == (201, "true")
+        assert again == {**lost, "key": again["key"]}
+        assert again["key"] != lost["key"]
+        assert (await Visitor(door, key=lost["key"]).ask()).status_code == 401
+        assert await Visitor(door, key=again["key"]).admitted(10) == 8
+        assert (await visitor.call("POST", "/v1/accounts")).status_code == 429
+        client: Redis = await connect(redis_url)
+        kept = await client.hgetall(record_key(lost["id"]))
+        await client.aclose()
+        for key in (lost["key"], again["key"]):
+            parts = parse_key(key)
+            assert parts is not None
+            assert parts[1] not in str(kept)
+
+    async def test_what_it_has_used_meanwhile_is_told(self, door: Door) -> None:
+        visitor = await browser(door)
+        key = (await visitor.call("POST", "/v1/accounts", headers=AGAIN)).json()["key"]
+        await Visitor(door, key=key).admitted(3)
+        assert (await visitor.call("POST", "/v1/accounts", headers=AGAIN)).json()["remaining"] == 7
+
+    async def test_others_do_not_get_it_with_the_same_idempotency_key(self, door: Door) -> None:
+        visitor, neighbour = await browser(door), await browser(door)
+        mine = (await visitor.call("POST", "/v1/accounts", headers=AGAIN)).json()
+        # The same fingerprint in the same network, as identical phones have: the cookie tells them apart.
+        theirs = await neighbour.call("POST", "/v1/accounts", headers=AGAIN)
+        assert theirs.status_code == 429
+        assert (await Visitor(door, key=mine["key"]).ask()).status_code == 202
+
+    async def test_its_key_is_not_given_out_again_later(self, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+        visitor = await browser(door)
+        mine = (await visitor.call("POST", "/v1/accounts", headers=AGAIN)).json()
+        monkeypatch.setattr(opening, "LOST_MS", -1)
+        later = await visitor.call("POST", "/v1/accounts", headers=AGAIN)
+        assert (later.status_code, later.json()["param"]) == (422, "Idempotency-Key")
+        assert (await Visitor(door, key=mine["key"]).ask()).status_code == 202
+
+    async def test_an_idempotency_key_that_is_easily_guessed_is_refused(self, door: Door) -> None:
+        visitor = await browser(door)
+        refused = await visitor.call("POST", "/v1/accounts", headers={"Idempotency-Key": "account"})
+        assert (refused.status_code, refused.json()["param"]) == (422, "Idempotency-Key")
+        assert (await visitor.call("POST", "/v1/accounts")).status_code == 201
+
+    async def test_one_that_was_not_made_is_made_by_the_repetition(
+        self, door: Door, monkeypatch: pytest.MonkeyPatch, clock: Clock
+    ) -> None:
+        visitor = await browser(door)
+
+        async def away(*_: Any, **__: Any) -> None:
+            raise QueueUnavailable("Redis is away")
+
+        monkeypatch.setattr(door.context.keys, "create", away)
+        monkeypatch.setattr(door.context.ledger, "release", away)
+        assert (await visitor.call("POST", "/v1/accounts", headers=AGAIN)).status_code == 503
+        monkeypatch.undo()
+        early = await visitor.call("POST", "/v1/accounts", headers=AGAIN)
+        assert (early.status_code, early.headers["retry-after"]) == (503, "1")
+        clock.pass_seconds(61)
+        await background.give_back(door.context)
+        assert (await visitor.call("POST", "/v1/accounts", headers=AGAIN)).status_code == 201
+
+    async def test_asking_again_and_again_keeps_the_pace(self, redis_url: str, tmp_path: Path) -> None:
+        slow = "anonymous: {burst: {perSecond: 0.001, burst: 4}}"
+        async with published(redis_url), open_door(door_settings(redis_url, tmp_path, slow)) as door:
+            visitor = await browser(door)
+            asked = [await visitor.call("POST", "/v1/accounts", headers=AGAIN) for _ in range(6)]
+        assert [answer.status_code for answer in asked] == [201] * 4 + [429] * 2
 
     async def test_they_can_be_switched_off(self, redis_url: str, tmp_path: Path) -> None:
         settings = door_settings(redis_url, tmp_path, "accounts: {enabled: false}")
