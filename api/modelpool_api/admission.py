@@ -174,10 +174,12 @@ async def enqueue(context: Context, admission: Admission) -> Enqueued:
     pool, job = admission.pool, admission.job
     try:
         enqueued = await pool.queue.enqueue(job)
-    except InvalidInput:
+    except BaseException as error:
+        # Where only the answer was lost, the next look at the queue sees the job.
         pool.entered.remove(job.id)
-        await _give_up(context, admission.reserved)
-        count(context, pool, job.request.model, job.lane, "refused")
+        if isinstance(error, InvalidInput):
+            await _give_up(context, admission.reserved)
+            count(context, pool, job.request.model, job.lane, "refused")
         raise
     if enqueued.outcome is Outcome.REPEATED:
         # Of equal requests at one moment, another than the one that took the units may have brought the job.

@@ -8,12 +8,14 @@ from modelpool.jobs import Lane
 
 
 class Entered:
-    """Expected GPU-seconds by model that go before others; kept as sums, because every request asks for them."""
+    """Expected GPU-seconds by model that go before others; kept as sums, because every request asks for them.
+
+    Whoever adds a job says what became of it, however long that takes: it is in the queue, or it is removed.
+    """
 
     def __init__(self) -> None:
         self._jobs: dict[str, tuple[str, bool, float]] = {}
         self._in_line: set[str] = set()
-        self._looked_for: frozenset[str] = frozenset()
         self._paid: dict[str, float] = {}
         self._all: dict[str, float] = {}
 
@@ -40,13 +42,12 @@ class Entered:
         return frozenset(self._in_line)
 
     def forget(self, seen: Collection[str]) -> None:
-        """Count no more what a look at the queue has seen, and what the look before has not seen either."""
-        self._in_line -= self._looked_for.union(seen)
-        left = {job: found for job, found in self._jobs.items() if job not in seen and job not in self._looked_for}
-        self._jobs, self._looked_for = left, frozenset(left)
+        """Count no more what a look at the queue has seen."""
+        self._in_line -= set(seen)
+        self._jobs = {job: found for job, found in self._jobs.items() if job not in seen}
         self._paid.clear()
         self._all.clear()
-        for model, paid, work in left.values():
+        for model, paid, work in self._jobs.values():
             self._change(model, paid, work)
 
     def in_front(self, lane: Lane) -> Mapping[str, float]:

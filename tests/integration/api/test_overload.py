@@ -7,14 +7,18 @@ import base64
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
+from modelpool.errors import IdempotencyConflict, ModelpoolError, QueueUnavailable
 from modelpool.jobs import Lane
 from modelpool.queue.connection import connect
 from modelpool.queue.redis import RedisQueue
+from modelpool_api.inputs import Picture
+from modelpool_api.settings import Settings
 from support import wait_until
 from support.fake_worker import FakeWorker
 from support.pictures import picture
@@ -23,6 +27,9 @@ from support.visitors import ADMIN, Door, Visitor, door_settings, open_door
 
 LIMIT = 0.5
 ADMISSION = f"{{profile: local, overload: {{paid: null, account: {2 * LIMIT}, anonymous: {LIMIT}}}}}"
+NEVER = 3600.0
+PATIENCE = 60.0
+"""Seconds in which the slowest machine does what is waited for here."""
 
 
 @pytest.fixture
@@ -32,9 +39,14 @@ async def client(redis_url_any: str) -> AsyncIterator[Redis]:
     await client.aclose()
 
 
+def settings_for(redis_url: str, folder: Path, document: str) -> Settings:
+    """The queue is looked at once, and then when a test says so. What comes in during a look counts twice until the next."""
+    return replace(door_settings(redis_url, folder, document), refresh_seconds=NEVER)
+
+
 @pytest.fixture
 async def door(redis_url_any: str, tmp_path: Path) -> AsyncIterator[Door]:
-    async with published(redis_url_any), open_door(door_settings(redis_url_any, tmp_path, ADMISSION)) as door:
+    async with published(redis_url_any), open_door(settings_for(redis_url_any, tmp_path, ADMISSION)) as door:
         yield door
 
 
@@ -91,7 +103,7 @@ class TestWhoIsTurnedAway:
         """With these limits for the anonymous, and a lane that one job fills."""
         document = f"{{profile: local, anonymous: {anonymous}, overload: {{anonymous: 0.0001}}}}"
         await stack.enter_async_context(published(redis_url))
-        door = await stack.enter_async_context(open_door(door_settings(redis_url, folder, document)))
+        door = await stack.enter_async_context(open_door(settings_for(redis_url, folder, document)))
         assert (await (await keyed(door, "paid")).ask()).status_code == 202
         return door
 
@@ -113,6 +125,48 @@ class TestWhoIsTurnedAway:
             kept = [found async for found in door.context.store.list("inputs")]
         assert statuses == [503] * 5 + [429] * 7
         assert kept == []
+
+    async def test_is_the_second_of_two_however_long_the_first_takes_to_come_in(
+        self, redis_url_any: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(published(redis_url_any))
+            settings = settings_for(redis_url_any, tmp_path, "{profile: local, overload: {anonymous: 0.0001}}")
+            door = await stack.enter_async_context(open_door(settings))
+            inputs, goes_on, asked = door.context.inputs, asyncio.Event(), asyncio.Event()
+            read = inputs.read
+
+            async def slowly(image: bytes | str) -> Picture:
+                asked.set()
+                await goes_on.wait()
+                return await read(image)
+
+            monkeypatch.setattr(inputs, "read", slowly)
+            image = {"base64": base64.b64encode(picture()).decode()}
+            first = asyncio.create_task(Visitor(door).ask(image=image))
+            await asked.wait()
+            for _ in range(3):
+                await door.context.pools.refresh()
+            second = await Visitor(door).ask()
+            goes_on.set()
+            assert ((await first).status_code, second.status_code) == (202, 503)
+
+    @pytest.mark.parametrize("failure", [QueueUnavailable("Redis is away"), IdempotencyConflict("another request")])
+    async def test_is_nobody_when_the_first_did_not_come_in(
+        self, redis_url_any: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: ModelpoolError
+    ) -> None:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(published(redis_url_any))
+            settings = settings_for(redis_url_any, tmp_path, "{profile: local, overload: {anonymous: 0.0001}}")
+            door = await stack.enter_async_context(open_door(settings))
+
+            async def fails(_: object) -> None:
+                raise failure
+
+            with monkeypatch.context() as patched:
+                patched.setattr(door.context.pools.all()[0].queue, "enqueue", fails)
+                assert (await Visitor(door).ask()).status_code == failure.status
+            assert (await Visitor(door).ask()).status_code == 202
 
     async def test_counts_as_demand_for_no_more_than_their_units(
         self, redis_url_any: str, tmp_path: Path, client: Redis
@@ -153,20 +207,21 @@ async def test_when_the_queue_has_emptied_the_lane_is_open_again(door: Door, cli
     visitor = Visitor(door)
     while (await visitor.ask()).status_code == 202:
         pass
-    worker = FakeWorker(RedisQueue(POOL, client), door.context.store, ("shapes",))
+    worker = FakeWorker(RedisQueue(POOL, client), door.context.store, ("shapes",), patience=PATIENCE)
 
     async def is_open() -> bool:
+        await door.context.pools.refresh()
         return (await visitor.ask()).status_code == 202
 
     async with worker.work():
-        await wait_until(is_open)
+        await wait_until(is_open, PATIENCE)
 
 
 async def test_those_who_were_refused_together_come_back_bit_by_bit_and_all_get_in(
     redis_url_any: str, tmp_path: Path, client: Redis
 ) -> None:
     document = "{profile: local, overload: {anonymous: 1}}"
-    async with published(redis_url_any), open_door(door_settings(redis_url_any, tmp_path, document)) as door:
+    async with published(redis_url_any), open_door(settings_for(redis_url_any, tmp_path, document)) as door:
         visitor, pool = Visitor(door), door.context.pools.all()[0]
         rush = await asyncio.gather(*(visitor.ask() for _ in range(120)))
         refused = [answer for answer in rush if answer.status_code == 503]
@@ -175,12 +230,14 @@ async def test_those_who_were_refused_together_come_back_bit_by_bit_and_all_get_
         assert max(returning.values()) <= len(refused) / 3
         assert max(returning) - min(returning) >= 8
 
-        def is_empty() -> bool:
+        async def is_empty() -> bool:
+            await door.context.pools.refresh()
             return pool.wait(SHAPES, Lane.ANONYMOUS) == 0
 
-        async with FakeWorker(RedisQueue(POOL, client), door.context.store, ("shapes",)).work():
+        worker = FakeWorker(RedisQueue(POOL, client), door.context.store, ("shapes",), patience=PATIENCE)
+        async with worker.work():
             for _, many in sorted(returning.items()):
-                await wait_until(is_empty)  # as it is after that second, or earlier
+                await wait_until(is_empty, PATIENCE)  # as it is after that second, or earlier
                 answers = await asyncio.gather(*(visitor.ask() for _ in range(many)))
                 assert {answer.status_code for answer in answers} == {202}
 
@@ -192,7 +249,7 @@ async def test_how_long_is_too_long_follows_from_what_the_pool_has_promised(
     document = "{profile: local, overload: {anonymous: 5x}}"
     async with published(redis_url_any) as (_, board):
         await board.put_catalog(CATALOG.model_copy(update={"target_seconds": target}))
-        async with open_door(door_settings(redis_url_any, tmp_path, document)) as door:
+        async with open_door(settings_for(redis_url_any, tmp_path, document)) as door:
             visitor = Visitor(door)
             statuses = {(await visitor.ask()).status_code for _ in range(60)}
     assert (statuses == {202}) is open_lane
@@ -206,8 +263,7 @@ class TestWhatNeedsNoRoom:
         """Other words each time, until the lane is full, also for who has looked at the queue again meanwhile."""
         while (await visitor.ask()).status_code == 202:
             pass
-        for _ in range(2):  # what was counted, and was made meanwhile, is forgotten by the second look
-            await door.context.pools.refresh()
+        await door.context.pools.refresh()  # what was counted, and was made meanwhile, is forgotten
         while (await visitor.ask()).status_code == 202:
             pass
 
@@ -217,7 +273,7 @@ class TestWhatNeedsNoRoom:
         assert (await visitor.ask(**fields)).status_code == 202
         worker = FakeWorker(RedisQueue(POOL, client), door.context.store, ("shapes",))
         await worker.finish(await worker.claim())
-        await wait_until(lambda: door.context.pools.all()[0].paces)
+        await wait_until(lambda: door.context.pools.all()[0].paces, PATIENCE)
 
     @pytest.mark.parametrize("fields", [{"seed": 7}, {}], ids=["seed", "ring"])
     async def test_a_picture_that_was_made_is_answered(
@@ -256,7 +312,7 @@ class TestWhatNeedsNoRoom:
 
     async def test_it_still_passes_every_limit(self, redis_url_any: str, tmp_path: Path, client: Redis) -> None:
         few = f"{{profile: local, anonymous: {{prefixWithoutSignals: 60}}, overload: {{anonymous: {LIMIT}}}}}"
-        async with published(redis_url_any), open_door(door_settings(redis_url_any, tmp_path, few)) as door:
+        async with published(redis_url_any), open_door(settings_for(redis_url_any, tmp_path, few)) as door:
             visitor = Visitor(door, keeps_cookies=False)
             await self.make(door, client, visitor, prompt="mine", seed=7)
             await self.fill(door, visitor)

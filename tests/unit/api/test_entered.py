@@ -55,10 +55,12 @@ def test_what_was_seen_is_forgotten_once() -> None:
     assert not entered.in_front(Lane.PAID)
 
 
-def test_what_never_comes_to_be_is_forgotten_with_the_second_look() -> None:
+def test_who_takes_long_is_counted_until_they_are_in_however_often_the_queue_is_looked_at() -> None:
     entered = Entered()
-    entered.add("lost", "flux", Lane.PAID, 2.0)
-    entered.forget(entered.in_line())
+    entered.add("slow", "flux", Lane.PAID, 2.0)
+    for _ in range(5):
+        entered.forget(entered.in_line())
     assert entered.in_front(Lane.PAID) == {"flux": 2.0}
+    entered.queued("slow")
     entered.forget(entered.in_line())
     assert not entered.in_front(Lane.PAID)
