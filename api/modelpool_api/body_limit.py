@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.requests import HTTPConnection
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelpool.errors import BodyTooLarge, BodyTooSlow, ModelpoolError, Overloaded, TooManyRequests
@@ -161,6 +161,8 @@ class BodyLimit:
                 await problem_response(_refusal(self._limit), scope["path"])(scope, counted, noted)
             else:
                 await self._app(scope, counted, noted)
+        except ClientDisconnect:
+            pass  # it left in the middle: nobody is there to be answered, and nothing is wrong with us
         finally:
             body.let_go()
 

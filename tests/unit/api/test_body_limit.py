@@ -213,6 +213,13 @@ def piece(size: int, *, more: bool) -> Message:
     return {"type": "http.request", "body": b"x" * size, "more_body": more}
 
 
+async def test_who_leaves_in_the_middle_of_the_body_is_no_failure_of_ours() -> None:
+    sender = Sender(piece(LARGE, more=True))
+    sender.left.set()
+    await sender.call(Reader())
+    assert sender.answer == []
+
+
 async def test_a_body_that_does_not_come_to_its_end_is_given_up_and_its_connection_closed() -> None:
     stage = Stage(seconds=HASTE)
 
