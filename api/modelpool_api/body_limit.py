@@ -22,7 +22,7 @@ class BodyBudget:
     """How many bytes of large bodies a process holds at a time. A body counts as far as it has come.
 
     Nobody holds more than they leave to others (Choudhury and Hahne, "Dynamic queue length thresholds", 1998): one alone has
-    half of it, and many who fill it together an equal part each, of which as much again is left for who comes then.
+    half of it, and who comes then half of what is left. Where many fill it together each holds an equal part, and as much is left.
     """
 
     def __init__(self, limit: int) -> None:
