@@ -31,11 +31,13 @@ async def read_image(context: Context, subject: Subject, draft: Draft, reserved:
         async with context.inputs.turns.turn(subject.party, most):
             # The turn may have come late, or an equal request's image was this one, and broken.
             await still_reserved(context, subject, draft, reserved)
-            return await context.inputs.read(draft.image)
+            try:
+                return await context.inputs.read(draft.image)
+            except BrokenPicture as broken:
+                # Within the turn: an equal request that comes next shall find the units spent.
+                raise await _paid_for(context, draft, reserved, broken) from broken
     except TooManyWait:
         raise _too_many(context, subject, draft, "Too many images from your network are waiting to be read.") from None
-    except BrokenPicture as broken:
-        raise await _paid_for(context, draft, reserved, broken) from broken
 
 
 async def still_reserved(context: Context, subject: Subject, draft: Draft, reserved: Reserved) -> None:

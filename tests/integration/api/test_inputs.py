@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -276,3 +277,42 @@ async def test_no_more_images_of_one_network_wait_than_may_come_at_one_moment(
         assert await visitor.remaining() == left
         goes_on.set()
         assert {(await one).status_code for one in waiting} == {202}
+
+
+async def test_a_broken_picture_is_paid_for_before_an_equal_request_may_have_it_read(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = "anonymous: {burst: {perSecond: 1000, burst: 1000}}"
+    async with published(redis_url) as (redis, _), open_door(door_settings(redis_url, tmp_path, many)) as door:
+        visitor, inputs, ledger = Visitor(door), door.context.inputs, door.context.ledger
+        read, turn, spend, goes_on = inputs.read, inputs.turns.turn, ledger.spend, asyncio.Event()
+        reads = turns = 0
+
+        async def noted(image: bytes | str) -> Picture:
+            nonlocal reads
+            reads += 1
+            await goes_on.wait()
+            return await read(image)
+
+        async def spend_slowly(charge: str) -> bool:
+            for _ in range(20):  # long enough for somebody else to ask Redis and go on
+                await redis.ping()
+            return await spend(charge)
+
+        def counted(whose: str, most: int) -> AbstractAsyncContextManager[None]:
+            nonlocal turns
+            turns += 1
+            return turn(whose, most)
+
+        monkeypatch.setattr(inputs, "read", noted)
+        monkeypatch.setattr(inputs.turns, "turn", counted)
+        monkeypatch.setattr(ledger, "spend", spend_slowly)
+        broken = {"base64": base64.b64encode(picture("PNG", (64, 64))[:-30]).decode()}
+        ask = {"prompt": "x", "image": broken, "headers": {"Idempotency-Key": "key"}}
+        first = asyncio.create_task(visitor.ask(**ask))
+        await wait_until(lambda: reads == 1)
+        second = asyncio.create_task(visitor.ask(**ask))
+        await wait_until(lambda: turns == 2)
+        goes_on.set()
+        assert ((await first).status_code, (await second).status_code) == (422, 503)
+        assert reads == 1
