@@ -18,7 +18,7 @@ demo: setup ## Start the whole service, make pictures and a video under out/, st
 up: setup ## Run the example pool on http://127.0.0.1:8080 until Ctrl-C
 	$(BIN)/modelpool up -f examples/studio.yaml
 
-test: setup ## Run the unit and integration tests; PYTEST="-k name" to choose
+test: setup ## Run the unit and integration tests, in a process a core; PYTEST="-k name" to choose, "-n 0" for one process
 	@scripts/test $(PYTEST)
 
 check: setup ## Check format, lint, types, imports and generated files, as CI does
@@ -42,10 +42,10 @@ check-demo-models: setup ## Measure how well the demo models obey their prompts
 	$(BIN)/python -m modelpool_training check
 
 chaos: setup ## Kill worker, API, operator and Redis with kill -9 under 200 jobs, on the example pool and its real models, too
-	CHAOS=1 scripts/test tests/integration/local/test_kill_nine.py $(PYTEST)
+	CHAOS=1 scripts/test tests/integration/local/test_kill_nine.py -n 0 $(PYTEST)
 
 fuzz-api: setup ## Send the API what nobody would: schemathesis over its OpenAPI document; FUZZ=N examples an operation
-	FUZZ_EXAMPLES=$(or $(FUZZ),200) scripts/test tests/integration/api/test_schema.py $(PYTEST)
+	FUZZ_EXAMPLES=$(or $(FUZZ),200) scripts/test tests/integration/api/test_schema.py -n 0 $(PYTEST)
 
 cluster-deps: setup ## Install what the test cluster needs, build its programs (10 minutes once)
 	@$(CLUSTER) deps

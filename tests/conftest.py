@@ -13,7 +13,7 @@ from hypothesis import settings
 from support import RedisProcess, bundled_redis, debian_redis
 from support.redis_server import RedisMissingError
 
-pytest_plugins = ["support.no_skips"]
+pytest_plugins = ["support.no_skips", "support.processes"]
 
 # Nothing under test may fetch anything.
 os.environ["HF_HUB_OFFLINE"] = "1"

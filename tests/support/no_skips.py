@@ -52,7 +52,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Enforce --no-skips; a run of chosen tests owes nothing to the other tiers."""
-    if config.getoption("--no-skips"):
+    """Enforce --no-skips; a run of chosen tests owes nothing to the other tiers.
+
+    Of several processes the one that gives out the tests hears of all, and decides.
+    """
+    if config.getoption("--no-skips") and not hasattr(config, "workerinput"):
         everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
         config.pluginmanager.register(NoSkips(config.getini("testpaths") if everything else []), "no-skips")
