@@ -394,9 +394,9 @@ async def cancelled_waiting(stage: Stage) -> int:
 BREAKS_OFF = {"image": {"base64": base64.b64encode(picture("PNG", (64, 64))[:-30]).decode()}}
 
 
-def _note_reads(stage: Stage, before: Callable[[], Awaitable[object]] | None = None) -> list[bytes | str]:
-    """The images that are decoded from now on, in their order; each waits for ``before``."""
-    inputs, read = stage.door.context.inputs, stage.door.context.inputs.read
+def _note_reads(door: Door, before: Callable[[], Awaitable[object]] | None = None) -> list[bytes | str]:
+    """The images that are decoded there from now on, in their order; each waits for ``before``."""
+    inputs, read = door.context.inputs, door.context.inputs.read
     images: list[bytes | str] = []
 
     async def noted(image: bytes | str) -> Picture:
@@ -409,9 +409,9 @@ def _note_reads(stage: Stage, before: Callable[[], Awaitable[object]] | None = N
     return images
 
 
-def _spend_late(stage: Stage) -> None:
+def _spend_late(door: Door) -> None:
     """Whoever waits for Redis's answer has it before Redis hears that a picture was decoded for nothing."""
-    ledger, spend = stage.door.context.ledger, stage.door.context.ledger.spend
+    ledger, spend = door.context.ledger, door.context.ledger.spend
 
     async def late(charge: str) -> bool:
         for _ in range(50):
@@ -427,7 +427,7 @@ def _spend_late(stage: Stage) -> None:
     "whoever has a picture decoded for nothing has paid for it",
 )
 async def broken_pictures(stage: Stage) -> int:
-    visitor, images = await stage.browser(), _note_reads(stage)
+    visitor, images = await stage.browser(), _note_reads(stage.door)
     answers = [(await visitor.ask(**BREAKS_OFF, **MODEL)).status_code for _ in range(20)]
     assert set(answers) == {422, 429}
     return PRICE * len(images)
@@ -439,13 +439,32 @@ async def broken_pictures(stage: Stage) -> int:
     "who repeats a request whose picture was broken pays anew, and who repeats it too early has nothing decoded",
 )
 async def broken_pictures_repeated(stage: Stage) -> int:
-    visitor, images = await stage.browser(), _note_reads(stage)
-    _spend_late(stage)
+    visitor, images = await stage.browser(), _note_reads(stage.door)
+    _spend_late(stage.door)
     same = {"prompt": "x", "headers": {"Idempotency-Key": "key"}, **BREAKS_OFF, **MODEL}
     for _ in range(10):
         answers = await asyncio.gather(*(visitor.ask(**same) for _ in range(4)))
         assert {answer.status_code for answer in answers} <= {422, 429, 503}
     return PRICE * len(images)
+
+
+@attack(
+    "the same, through two replicas",
+    50,
+    "the units of a request let its picture be decoded in one place at a time",
+)
+async def broken_pictures_in_two_places(stage: Stage) -> int:
+    doors = [stage.door, await stage.another(SECRET)]
+    visitor = await stage.browser()
+    images = [_note_reads(door) for door in doors]
+    same = {"prompt": "x", "headers": {"Idempotency-Key": "key"}, **BREAKS_OFF, **MODEL}
+    for door in doors:
+        _spend_late(door)
+    for _ in range(10):
+        visitors = [replace(visitor, door=door) for door in doors * 2]
+        answers = await asyncio.gather(*(one.ask(**same) for one in visitors))
+        assert {answer.status_code for answer in answers} <= {422, 429, 503}
+    return PRICE * sum(map(len, images))
 
 
 @attack(
@@ -455,7 +474,7 @@ async def broken_pictures_repeated(stage: Stage) -> int:
 )
 async def decoder_taken(stage: Stage) -> int:
     goes_on, theirs = asyncio.Event(), picture("PNG", (32, 32), "blue")
-    images = _note_reads(stage, goes_on.wait)
+    images = _note_reads(stage.door, goes_on.wait)
     crowd = [await stage.browser() for _ in range(12)]
     honest = await stage.browser("198.51.100.1")
     image = {"base64": base64.b64encode(picture()).decode()}
