@@ -37,15 +37,14 @@ async def read_image(context: Context, subject: Subject, draft: Draft, reserved:
         return None
     most = allowance(subject, reserved.day, context.policy).burst.burst
     try:
-        async with context.inputs.turns.turn(subject.party, most):
-            async with _nowhere_else(context, draft, reserved):
-                # The turn may have come late, or an equal request's image was this one, and broken.
-                await still_reserved(context, subject, draft, reserved)
-                try:
-                    return await context.inputs.read(draft.image)
-                except BrokenPicture as broken:
-                    # Before the turn goes on: the next one may have an equal request, and would find the units unspent.
-                    raise await _paid_for(context, draft, reserved, broken) from broken
+        async with context.inputs.turns.turn(subject.party, most), _nowhere_else(context, draft, reserved):
+            # The turn may have come late, or an equal request's image was this one, and broken.
+            await still_reserved(context, subject, draft, reserved)
+            try:
+                return await context.inputs.read(draft.image)
+            except BrokenPicture as broken:
+                # Before the turn goes on: the next one may have an equal request, and would find the units unspent.
+                raise await _paid_for(context, draft, reserved, broken) from broken
     except TooManyWait:
         raise _too_many(context, subject, draft, "Too many images from your network are waiting to be read.") from None
     except _ReadElsewhere:

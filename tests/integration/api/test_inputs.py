@@ -316,3 +316,29 @@ async def test_a_broken_picture_is_paid_for_before_an_equal_request_may_have_it_
         goes_on.set()
         assert ((await first).status_code, (await second).status_code) == (422, 503)
         assert reads == 1
+
+
+async def test_who_repeats_a_request_in_another_replica_while_its_image_is_read_is_sent_away_and_then_has_its_job(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = door_settings(redis_url, tmp_path, "profile: local")
+    async with published(redis_url), open_door(settings) as door, open_door(settings) as other:
+        read, reading, goes_on = door.context.inputs.read, asyncio.Event(), asyncio.Event()
+
+        async def held(image: bytes | str) -> Picture:
+            reading.set()
+            await goes_on.wait()
+            return await read(image)
+
+        monkeypatch.setattr(door.context.inputs, "read", held)
+        same = {"prompt": "x", "image": {"base64": TINY}, "headers": {"Idempotency-Key": "key"}}
+        first = asyncio.create_task(Visitor(door).ask(**same))
+        await reading.wait()
+        early = await Visitor(other).ask(**same)
+        assert (early.status_code, early.json()["error"]["code"]) == (503, "overloaded")
+        assert "equal request" in early.json()["detail"]
+        assert int(early.headers["retry-after"]) > 0
+        goes_on.set()
+        assert (await first).status_code == 202
+        again = await Visitor(other).ask(**same)
+        assert (again.status_code, again.json()["id"]) == (202, (await first).json()["id"])
