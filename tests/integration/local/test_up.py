@@ -215,14 +215,16 @@ def test_a_redis_that_does_not_answer_is_one_line_without_its_password(small: Pa
 def test_a_redis_that_throws_jobs_away_is_refused(small: Path, tmp_path: Path, redis_url_any: str) -> None:
     with Redis.from_url(redis_url_any) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
-        shown = subprocess.run(
-            UpProcess(small, tmp_path, more=["--redis-url", redis_url_any]).command,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        client.config_set("maxmemory-policy", "noeviction")
+        try:
+            shown = subprocess.run(
+                UpProcess(small, tmp_path, more=["--redis-url", redis_url_any]).command,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=60,
+            )
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
     assert shown.returncode == 16
     assert "throws queued jobs away" in shown.stderr
 
