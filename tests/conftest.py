@@ -5,6 +5,7 @@ import lives in `tests/support/`. Folders of tests have no `__init__.py`: files 
 """
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -23,6 +24,16 @@ settings.register_profile("modelpool", deadline=None)
 settings.load_profile("modelpool")
 
 REDIS_KINDS = ("redis6", "redis7")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Of torch in the tests' own processes, of which each core has one; what they start decides for itself.
+
+    Threads that wait for each other on a busy machine make tiny tensors slow. Torch is imported where a test needs it.
+    """
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

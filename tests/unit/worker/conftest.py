@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from support.pipelines import build_image_to_video, build_text_to_image
 
@@ -21,12 +20,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "worker" in item.path.parts:
             for warning in THIRD_PARTY:
                 item.add_marker(pytest.mark.filterwarnings(warning))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> None:
-    """Threads that wait for each other on a busy machine make tiny tensors slow."""
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
