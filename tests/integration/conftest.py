@@ -47,7 +47,7 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 return False
 
         try:
-            block_until(answers, timeout=30)
+            block_until(answers)
             yield endpoint
         finally:
             server.terminate()

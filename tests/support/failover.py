@@ -40,7 +40,7 @@ class FailoverSet:
 
     def fail_over(self) -> None:
         """In order: the old primary lives on as a replica."""
-        block_until(self._agrees_to_fail_over, timeout=30)
+        block_until(self._agrees_to_fail_over)
 
     def __enter__(self) -> "FailoverSet":
         self.primary.start()
@@ -57,7 +57,7 @@ class FailoverSet:
             self._sentinel = subprocess.Popen(
                 [*tied, str(self._program), str(config), "--sentinel"], stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
-        block_until(self._watches_both, timeout=30)
+        block_until(self._watches_both)
         return self
 
     def __exit__(

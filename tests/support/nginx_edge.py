@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from support.chart import rendered
-from support.nginx_server import NOBODY, START_SECONDS, Nginx
+from support.nginx_server import NOBODY, Nginx
+from support.waiting import PATIENCE_SECONDS
 
 NAME = "demo-edge"
 EDGE = "127.0.0.1/32"
@@ -57,7 +58,7 @@ class NginxEdge(Nginx):
         """End the server, and what waits for its end."""
         super().stop()
         if self._quitting is not None:
-            self._quitting.wait(timeout=START_SECONDS)
+            self._quitting.wait(timeout=PATIENCE_SECONDS)
 
     def start(self) -> None:
         """Start the server and wait until it answers."""

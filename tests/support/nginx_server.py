@@ -13,10 +13,9 @@ from typing import Self
 import httpx
 
 from support.ports import unused_port
-from support.waiting import block_until
+from support.waiting import PATIENCE_SECONDS, block_until
 
 STORE_FILES = Path(__file__).parents[2] / "charts" / "modelpool" / "files"
-START_SECONDS = 15.0
 HOW_TO_GET_NGINX = "no nginx here; as root, run: apt-get install -y nginx"
 NOBODY = 65534
 
@@ -66,13 +65,13 @@ class Nginx(ABC):
                 stderr=log,
                 stdin=subprocess.DEVNULL,
             )
-        block_until(self._answers, timeout=START_SECONDS)
+        block_until(self._answers)
 
     def stop(self) -> None:
         """End the server."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(timeout=START_SECONDS)
+            self._process.wait(timeout=PATIENCE_SECONDS)
             self._process = None
 
     @property

@@ -10,7 +10,6 @@ import httpx
 from support.ports import unused_port
 from support.waiting import block_until
 
-START_SECONDS = 30.0
 HOW_TO_GET_PROMETHEUS = "no prometheus here; as root, run: apt-get install -y prometheus"
 
 
@@ -57,7 +56,7 @@ class PrometheusProcess:
                 stdout=log,
                 stderr=log,
             )
-        block_until(self._answers, timeout=START_SECONDS)
+        block_until(self._answers)
 
     def stop(self) -> None:
         """End it in order."""

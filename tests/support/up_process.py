@@ -14,10 +14,7 @@ import httpx
 import psutil
 
 from support.ports import unused_port
-from support.waiting import block_until
-
-READY_SECONDS = 60.0
-STOP_SECONDS = 60.0
+from support.waiting import PATIENCE_SECONDS, block_until
 
 PARTS = {
     "api": "modelpool_api",
@@ -57,7 +54,7 @@ class UpProcess:
 
     def wait_until_ready(self) -> None:
         """Return when it says that it is ready."""
-        block_until(self._is_ready, timeout=READY_SECONDS)
+        block_until(self._is_ready)
 
     def __enter__(self) -> UpProcess:
         self.start()
@@ -76,7 +73,7 @@ class UpProcess:
         self.family()
         for process in [psutil.Process(self.process.pid)] if self.process.poll() is None else []:
             process.kill()
-        self.process.wait(STOP_SECONDS)
+        self.process.wait(PATIENCE_SECONDS)
         for process in self._seen.values():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -89,7 +86,7 @@ class UpProcess:
 
     def wait(self) -> int:
         """The exit code, when it has ended."""
-        code = self.process.wait(STOP_SECONDS)
+        code = self.process.wait(PATIENCE_SECONDS)
         self._reader.join(timeout=5)
         return code
 

@@ -9,6 +9,8 @@ from typing import TypeVar, overload
 T = TypeVar("T")
 
 INTERVAL_SECONDS = 0.01
+PATIENCE_SECONDS = 60.0
+"""Only a test that fails waits so long. A process that starts in a second has taken twenty beside other work."""
 
 
 @overload
@@ -16,7 +18,7 @@ async def wait_until(predicate: Callable[[], Awaitable[T]], timeout: float = ...
 @overload
 async def wait_until(predicate: Callable[[], T], timeout: float = ..., interval: float = ...) -> T: ...
 async def wait_until(
-    predicate: Callable[[], T | Awaitable[T]], timeout: float = 10.0, interval: float = INTERVAL_SECONDS
+    predicate: Callable[[], T | Awaitable[T]], timeout: float = PATIENCE_SECONDS, interval: float = INTERVAL_SECONDS
 ) -> T:
     """Poll `predicate`, plain or async, until what it returns is true, and return that.
 
@@ -34,7 +36,7 @@ async def wait_until(
 
 
 def block_until(
-    predicate: Callable[[], T], timeout: float = 10.0, interval: float = INTERVAL_SECONDS, what: str = ""
+    predicate: Callable[[], T], timeout: float = PATIENCE_SECONDS, interval: float = INTERVAL_SECONDS, what: str = ""
 ) -> T:
     """`wait_until` for tests without an event loop. ``what`` says for people what shall become true."""
     deadline = time.monotonic() + timeout

@@ -92,7 +92,7 @@ class Pool:
         self.jobs.append(job)
         return job
 
-    async def ended(self, job: str, timeout: float = 20) -> JobRecord:
+    async def ended(self, job: str) -> JobRecord:
         """The record of a job once it is final."""
 
         async def final() -> JobRecord | None:
@@ -100,7 +100,7 @@ class Pool:
             record = await self.queue.get(job)
             return record if record.state.is_final else None
 
-        found = await wait_until(final, timeout)
+        found = await wait_until(final)
         assert found is not None
         return found
 
@@ -108,7 +108,7 @@ class Pool:
         """The slot's latest."""
         return (await self.board.heartbeats([slot])).get(slot)
 
-    async def until(self, true_of: Callable[[Heartbeat], bool], timeout: float = 10, slot: str = SLOT) -> Heartbeat:
+    async def until(self, true_of: Callable[[Heartbeat], bool], slot: str = SLOT) -> Heartbeat:
         """The first heartbeat that says so."""
 
         async def found() -> Heartbeat | None:
@@ -116,7 +116,7 @@ class Pool:
             beat = await self.heartbeat(slot)
             return beat if beat is not None and true_of(beat) else None
 
-        beat = await wait_until(found, timeout)
+        beat = await wait_until(found)
         assert beat is not None
         return beat
 

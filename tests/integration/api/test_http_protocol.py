@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from modelpool_api.http_protocol import MAX_HEAD_BYTES, HttpProtocol
 from support import unused_port, wait_until
+from support.waiting import PATIENCE_SECONDS
 
 KIB = 1024
 START = b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\n"
@@ -228,7 +229,7 @@ async def test_who_sends_on_and_on_after_the_answer_is_cut_off(hasty: Server) ->
                 await asyncio.sleep(0.01)
 
         with pytest.raises(ConnectionError):
-            await asyncio.wait_for(until_cut_off(), 10)
+            await asyncio.wait_for(until_cut_off(), PATIENCE_SECONDS)
 
 
 async def test_who_has_sent_the_body_is_not_lingered_for(server: Server) -> None:

@@ -132,7 +132,7 @@ async def test_no_secret_and_nobody_is_in_the_logs_of_a_run(tmp_path: Path, acce
                         except httpx.TransportError:
                             return False
 
-                    await wait_until(ready, timeout=20)
+                    await wait_until(ready)
                     visit = Visit(http)
                     await visit.play(port)
                     server.kill()

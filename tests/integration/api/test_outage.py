@@ -63,7 +63,7 @@ async def test_the_api_starts_before_redis_and_says_what_is_missing(server: Redi
 
         with server:
             async with published(server.url):
-                await wait_until(lambda: _is_ready(http), timeout=20)
+                await wait_until(lambda: _is_ready(http))
                 assert (await http.post("/v1/jobs", json={"model": "shapes", "prompt": "x"})).status_code == 202
 
 
@@ -83,7 +83,7 @@ async def test_jobs_survive_a_killed_redis_and_so_does_the_api(
         assert (await started.http.get("/readyz")).json()["checks"]["redis"]["ok"] is False
 
         server.start()
-        await wait_until(lambda: _is_ready(started.http), timeout=20)
+        await wait_until(lambda: _is_ready(started.http))
         await wait_until(lambda: "reading pools: works again" in caplog.text)
     complaints = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len([record for record in complaints if record.getMessage().startswith("reading pools")]) == 1
@@ -102,7 +102,7 @@ async def test_a_redis_that_hangs_is_a_503_in_time(started: Api, server: RedisPr
     for refused in refusals:
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "queue_unavailable")
         assert int(refused.headers["retry-after"]) >= 1
-    await wait_until(lambda: _is_ready(started.http), timeout=20)
+    await wait_until(lambda: _is_ready(started.http))
     assert (await ask()).status_code == 202
 
 
@@ -112,7 +112,7 @@ async def test_one_who_waits_through_an_outage_hears_the_end(started: Api, serve
     server.kill()
     waiting.listening.clear()
     server.start()
-    await wait_until(lambda: _is_ready(started.http), timeout=20)
+    await wait_until(lambda: _is_ready(started.http))
     await waiting.listening.wait()
     async with started.worker.work():
         answer = await started.http.get(f"/v1/jobs/{job}", params={"wait": 20})

@@ -16,6 +16,7 @@ import pytest
 
 from support import unused_port, wait_until
 from support.running_api import published
+from support.waiting import PATIENCE_SECONDS
 
 BLOCK = "import sys; [sys.modules.__setitem__(name, None) for name in ('torch', 'diffusers', 'kopf', 'kubernetes')]; "
 START_SECONDS = 1.5
@@ -96,13 +97,13 @@ async def test_it_starts_fast_serves_and_ends_in_order(redis_url: str, tmp_path:
     async with (
         published(redis_url),
         process(redis_url, tmp_path, "--root-path", "/pool") as (running, url),
-        httpx.AsyncClient(base_url=url, timeout=20) as http,
+        httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as http,
     ):
-        await wait_until(lambda: answers(http, "/healthz"), timeout=20)
+        await wait_until(lambda: answers(http, "/healthz"))
         # Its own time, not the clock's: the machine may be busy with other tests.
         used = psutil.Process(running.pid).cpu_times()
         assert used.user + used.system < START_SECONDS * 2
-        await wait_until(lambda: answers(http, "/readyz"), timeout=20)
+        await wait_until(lambda: answers(http, "/readyz"))
         answer = await http.post("/v1/jobs", json={"model": "shapes", "prompt": "confidential words"})
         assert answer.headers["location"].startswith("/pool/v1/jobs/")
         assert answer.headers.get("server") is None
@@ -123,10 +124,10 @@ async def test_while_it_drains_every_answer_asks_for_the_connection_to_be_closed
 ) -> None:
     async with (
         process(redis_url, tmp_path, "--drain-seconds", "60") as (running, url),
-        httpx.AsyncClient(base_url=url, timeout=20) as idle,
-        httpx.AsyncClient(base_url=url, timeout=20) as busy,
+        httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as idle,
+        httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as busy,
     ):
-        await wait_until(lambda: answers(idle, "/healthz"), timeout=20)
+        await wait_until(lambda: answers(idle, "/healthz"))
         assert (await busy.get("/healthz")).headers.get("connection") is None
         running.terminate()
 
@@ -136,7 +137,9 @@ async def test_while_it_drains_every_answer_asks_for_the_connection_to_be_closed
         await wait_until(is_asked_to_go)
         assert running.returncode is None, "somebody's connection is open still"
         assert (await idle.get("/healthz")).headers["connection"] == "close"
-        assert await asyncio.wait_for(running.wait(), 20) in (0, -15), "nobody is left, so nobody is waited for"
+        assert await asyncio.wait_for(running.wait(), PATIENCE_SECONDS) in (0, -15), (
+            "nobody is left, so nobody is waited for"
+        )
 
 
 async def test_how_much_of_all_bodies_is_read_at_a_time_is_a_setting_and_a_network_leaves_as_much_to_others(
@@ -148,10 +151,10 @@ async def test_how_much_of_all_bodies_is_read_at_a_time_is_a_setting_and_a_netwo
     async with (
         published(redis_url),
         process(redis_url, tmp_path, *sizes) as (_, url),
-        httpx.AsyncClient(base_url=url, timeout=20) as http,
-        httpx.AsyncClient(base_url=url, timeout=20, transport=elsewhere) as another,
+        httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as http,
+        httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS, transport=elsewhere) as another,
     ):
-        await wait_until(lambda: answers(http, "/readyz"), timeout=20)
+        await wait_until(lambda: answers(http, "/readyz"))
 
         async def largest(http: httpx.AsyncClient) -> tuple[int, str]:
             answer = await http.post("/v1/jobs", content=b" " * most, headers={"Content-Type": "application/json"})
@@ -174,7 +177,7 @@ async def test_what_is_no_http_is_told_so_in_a_problem_and_the_connection_closed
     redis_url: str, tmp_path: Path
 ) -> None:
     async with process(redis_url, tmp_path) as (_, url), httpx.AsyncClient(base_url=url) as http:
-        await wait_until(lambda: answers(http, "/healthz"), timeout=20)
+        await wait_until(lambda: answers(http, "/healthz"))
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
         writer.write(b"this is no HTTP\r\n\r\n")
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")

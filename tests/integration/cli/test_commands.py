@@ -127,7 +127,7 @@ def test_submit_waits_through_a_restart_of_the_api(up: UpProcess, tmp_path: Path
         cwd=tmp_path,
     )
     with Redis.from_url(redis_url_of(up.state)) as client:
-        block_until(lambda: set(client.scan_iter(jobs)) - before, timeout=60)
+        block_until(lambda: set(client.scan_iter(jobs)) - before)
     api.kill()
     shown, _ = waiting.communicate(timeout=60)
     assert waiting.returncode == 0

@@ -115,7 +115,7 @@ async def test_the_operator_that_comes_next_does_what_was_foreseen(place: Place,
             status = await place.stage.board.status()
             return status is not None
 
-        await wait_until(told, timeout=20)
+        await wait_until(told)
         found = await place.stage.board.assignments(place.stage.slots())
     assert {slot: (assignment.hot, assignment.warm) for slot, assignment in found.items()} == foreseen
 
@@ -123,8 +123,8 @@ async def test_the_operator_that_comes_next_does_what_was_foreseen(place: Place,
 async def test_beside_an_operator_at_rest_nothing_would_change(place: Place) -> None:
     stage = place.stage
     async with stage.operator(), stage.all_workers():
-        await wait_until(stage.is_condition("Ready", "True", "Serving"), timeout=20)
-        await wait_until(stage.is_condition("Progressing", "False", "AtRest"), timeout=20)
+        await wait_until(stage.is_condition("Ready", "True", "Serving"))
+        await wait_until(stage.is_condition("Progressing", "False", "AtRest"))
         result = await place.plan()
     assert "default/studio: nothing would change." in result.stdout
     assert "No operator speaks for this pool" not in result.stdout
@@ -138,7 +138,7 @@ async def test_without_an_operator_it_says_that_nothing_will_happen(place: Place
 async def test_a_file_with_fewer_slots_shows_who_would_go(place: Place) -> None:
     stage = place.stage
     async with stage.operator():
-        await wait_until(stage.board.catalog, timeout=20)
+        await wait_until(stage.board.catalog)
     await place.report("studio-primary-0", ("flat",))
     stage.file.write_text(POOL_FILE.replace("policy: Always\n    slots: 2", "policy: Always\n    slots: 1"))
     shown = await place.json()
@@ -152,14 +152,14 @@ async def test_a_load_that_failed_lately_is_told_because_only_the_operator_knows
 ) -> None:
     stage = place.stage
     async with stage.operator(), stage.all_workers(broken=frozenset({"motion"})):
-        await wait_until(stage.is_condition("Ready", "True", "Serving"), timeout=20)
+        await wait_until(stage.is_condition("Ready", "True", "Serving"))
         await stage.ask("motion")
 
         async def failed() -> bool:
             status = await stage.board.status()
             return status is not None and any(model.last_failure for model in status.models)
 
-        await wait_until(failed, timeout=20)
+        await wait_until(failed)
         notes = (await place.json())["notes"]
     assert [note for note in notes if note.startswith("motion could not be loaded lately (no such folder)")]
 

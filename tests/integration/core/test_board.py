@@ -15,6 +15,7 @@ from modelpool.errors import QueueUnavailable, StaleEpoch
 from modelpool.resources.pool import PoolRef
 from modelpool.resources.status import ModelPoolStatus
 from support import RedisProcess, bundled_redis, unused_port
+from support.waiting import PATIENCE_SECONDS
 
 POOL = PoolRef("default", "studio")
 SLOT = "studio-primary-0"
@@ -164,7 +165,7 @@ async def test_an_assignment_under_a_key_of_another_type_is_replaced(board: Boar
 
 async def test_the_bell_rings_at_the_start_and_at_every_change_and_not_otherwise(board: Board) -> None:
     bell = board.bell(SLOT)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await anext(bell)
         await board.assign(SLOT, 1, ["sdxl"])
         await anext(bell)
@@ -182,7 +183,7 @@ async def test_the_bell_outlives_redis_and_then_rings_because_something_may_have
         async with Redis.from_url(server.url) as client:
             board = Board(POOL, client)
             bell = board.bell(SLOT)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await anext(bell)
                 following = asyncio.ensure_future(anext(bell))
                 server.kill()

@@ -140,7 +140,7 @@ async def worker_in_mid_batch(board: Board, slots: Sequence[str]) -> int:
                     return heartbeat.pid
         return None
 
-    found = await wait_until(look, timeout=60)
+    found = await wait_until(look)
     assert found is not None
     return found
 
@@ -162,7 +162,7 @@ async def test_two_hundred_jobs_end_once_each_whoever_is_killed(service: Service
 
     def kill_part(name: str) -> Callable[[], Awaitable[None]]:
         async def kill() -> None:
-            part = await wait_until(lambda: up.part(name), timeout=60)
+            part = await wait_until(lambda: up.part(name))
             assert part is not None
             part.kill()
 

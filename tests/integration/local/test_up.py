@@ -30,7 +30,7 @@ def test_it_serves_and_ends_in_order_and_nothing_is_left(small: Path, tmp_path: 
         make_picture(up)
         up.signal(signal.SIGTERM)
         assert up.wait() == 0
-        block_until(lambda: not up.left_over(), timeout=10)
+        block_until(lambda: not up.left_over())
         assert up.lines[-1].endswith("stopped")
 
 
@@ -51,8 +51,8 @@ def test_a_part_that_is_killed_comes_back_and_the_service_recovers(small: Path, 
         assert part is not None
         workers = up.workers()
         part.kill()
-        block_until(lambda: (again := up.part(name)) is not None and again != part, timeout=30)
-        block_until(up.is_serving, timeout=30)
+        block_until(lambda: (again := up.part(name)) is not None and again != part)
+        block_until(up.is_serving)
         make_picture(up)
         assert up.workers() == workers
         assert any(f"{name} was killed by SIGKILL; starts again in" in line for line in up.lines)
@@ -62,7 +62,7 @@ def test_a_killed_worker_comes_back(small: Path, tmp_path: Path) -> None:
     with UpProcess(small, tmp_path) as up:
         (worker,) = up.workers()
         worker.kill()
-        block_until(lambda: up.workers() and up.workers() != [worker], timeout=30)
+        block_until(lambda: up.workers() and up.workers() != [worker])
         make_picture(up)
         assert any("small-only-0 was killed by SIGKILL" in line for line in up.lines)
 
@@ -73,8 +73,8 @@ def test_a_killed_fork_server_takes_its_workers_along_and_all_come_back(small: P
         server = up.part("fork server")
         assert server is not None
         server.kill()
-        block_until(lambda: not worker.is_running(), timeout=10)
-        block_until(lambda: up.workers() and up.workers() != [worker], timeout=30)
+        block_until(lambda: not worker.is_running())
+        block_until(lambda: up.workers() and up.workers() != [worker])
         make_picture(up)
 
 
@@ -83,7 +83,7 @@ def test_killing_the_supervisor_leaves_no_process(small: Path, tmp_path: Path) -
         assert len(up.family()) >= 5
         up.signal(signal.SIGKILL)
         up.wait()
-        block_until(lambda: not up.left_over(), timeout=15)
+        block_until(lambda: not up.left_over())
 
 
 def test_a_running_job_is_finished_before_the_end(small: Path, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_second_signal_ends_at_once(small: Path, tmp_path: Path) -> None:
         block_until(lambda: any("draining" in line for line in up.lines))
         up.signal(signal.SIGTERM)
         assert up.wait() == 0
-        block_until(lambda: not up.left_over(), timeout=10)
+        block_until(lambda: not up.left_over())
 
 
 def unloadable(pool_file: Path, model: str, folder: Path) -> Path:

@@ -14,6 +14,7 @@ from modelpool.queue.connection import connect
 from modelpool.slots import SlotPhase
 from support import RedisProcess, bundled_redis, wait_until
 from support.operator_stage import POOL_FILE, Stage
+from support.waiting import PATIENCE_SECONDS
 
 SMALLER_POOL_FILE = POOL_FILE.replace("    policy: Always\n    slots: 2", "    policy: Always\n    slots: 1")
 ROTATING = ["outline", "neon", "mosaic", "woodcut"]
@@ -27,8 +28,8 @@ FILLED = {
 
 
 async def until_filled(stage: Stage) -> None:
-    await wait_until(stage.is_condition("Ready", "True", "Serving"), timeout=20)
-    await wait_until(lambda: _is(stage, FILLED), timeout=20)
+    await wait_until(stage.is_condition("Ready", "True", "Serving"))
+    await wait_until(lambda: _is(stage, FILLED))
 
 
 async def _is(stage: Stage, wanted: dict[str, tuple[str, ...]]) -> bool:
@@ -69,7 +70,7 @@ async def test_more_models_than_slots_take_turns_until_all_is_served(stage: Stag
     async with stage.operator(), stage.all_workers() as workers:
         await until_filled(stage)
         jobs = [await stage.ask(model) for _ in range(10) for model in (*ROTATING, "motion", "flat")]
-        await wait_until(lambda: all_done(stage, jobs), timeout=20)
+        await wait_until(lambda: all_done(stage, jobs))
         served = {model for worker in workers.values() for model in worker.served}
         assert served == {*ROTATING, "motion", "flat"}
         assert all(set(workers[f"studio-primary-{i}"].loads) == {"flat"} for i in range(2))
@@ -85,10 +86,10 @@ async def test_a_miss_is_answered_within_a_tenth_of_a_second(stage: Stage) -> No
         for model in ("motion", "mosaic", "woodcut"):
             async with aclosing(stage.client.pubsub()) as bells:
                 await bells.psubscribe(stage.board.keys.bell("studio-*"))
-                await bells.get_message(timeout=5)
+                await bells.get_message(timeout=PATIENCE_SECONDS)
                 began = time.perf_counter()
                 await stage.ask(model)
-                assert await bells.get_message(ignore_subscribe_messages=True, timeout=5) is not None
+                assert await bells.get_message(ignore_subscribe_messages=True, timeout=PATIENCE_SECONDS) is not None
                 took.append(time.perf_counter() - began)
     assert statistics.median(took) < 0.1
 
@@ -123,7 +124,7 @@ async def test_of_two_operators_the_older_stops_writing_and_ends(stage: Stage) -
             # Whoever writes next is the newer one, or the older one finds out that it is the older.
             await stage.ask("motion")
             with pytest.raises(ExceptionGroup) as ended:
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(PATIENCE_SECONDS):
                     await older
             assert ended.group_contains(StaleEpoch)
             await wait_until(lambda: _is(stage, {**FILLED, "studio-video-0": ("motion",)}))
@@ -140,7 +141,7 @@ async def test_redis_may_lose_everything_and_nothing_moves(tmp_path: Path) -> No
                 loads = {slot: list(worker.loads) for slot, worker in stage.workers.items()}
                 server.kill()
                 server.start()
-                await wait_until(stage.board.catalog, timeout=20)
+                await wait_until(stage.board.catalog)
                 await until_filled(stage)
                 assert {slot: worker.loads for slot, worker in stage.workers.items()} == loads
                 assert await versions(stage) == dict.fromkeys(stage.slots(), 1)

@@ -10,6 +10,7 @@ import httpx
 from modelpool_operator.__main__ import EXIT_INVALID, EXIT_STALE
 from support import unused_port, wait_until
 from support.operator_stage import Stage
+from support.waiting import PATIENCE_SECONDS
 
 
 @asynccontextmanager
@@ -32,7 +33,7 @@ async def process(stage: Stage, redis_url: str, *more: str) -> AsyncIterator[asy
 
 async def ended(started: asyncio.subprocess.Process) -> tuple[int | None, str]:
     """Exit code and the last line on standard error."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         _, said = await started.communicate()
     return started.returncode, said.decode().splitlines()[-1]
 
@@ -52,7 +53,7 @@ async def test_it_serves_health_and_metrics_and_ends_in_order(stage: Stage, redi
 
 async def test_it_steps_back_for_a_newer_operator_and_says_so(stage: Stage, redis_url: str) -> None:
     async with stage.all_workers(), process(stage, redis_url) as operator:
-        await wait_until(stage.is_condition("Ready", "True", "Serving"), timeout=20)
+        await wait_until(stage.is_condition("Ready", "True", "Serving"))
         await stage.board.take_epoch()
         await stage.ask("motion")
         assert await ended(operator) == (

@@ -84,7 +84,7 @@ async def test_what_was_queued_and_shed_is_demand_and_nothing_else(api: Api, htt
         except DemandUnavailable:
             return False
 
-    await wait_until(is_scraped, timeout=20)
+    await wait_until(is_scraped)
     began = clock.now()
     api.count("flat", "anonymous", "queued", 30)
     api.count("flat", "paid", "shed", 10)
@@ -93,7 +93,7 @@ async def test_what_was_queued_and_shed_is_demand_and_nothing_else(api: Api, htt
     async def is_seen() -> bool:
         return (await figures(prometheus, clock)).recent["flat"] >= recent_rate([19.0], WINDOW)
 
-    await wait_until(is_seen, timeout=20)
+    await wait_until(is_seen)
     found = await figures(prometheus, clock)
     # 40 jobs, of which the last minute counts half; increase() adds something at the ends of a short series. The 500 would show.
     assert recent_rate([19.0], WINDOW) <= found.recent["flat"] <= recent_rate([60.0], WINDOW)
@@ -117,7 +117,7 @@ async def test_when_it_goes_the_last_answer_serves_for_a_minute_and_when_it_is_b
         except DemandUnavailable:
             return False
 
-    await wait_until(is_known, timeout=20)
+    await wait_until(is_known)
     server.stop()
     await figures(prometheus, clock)
     clock.ahead_ms = FRESH_MS + 1
@@ -125,7 +125,7 @@ async def test_when_it_goes_the_last_answer_serves_for_a_minute_and_when_it_is_b
         await prometheus.of(POOL).read(clock.now(), WINDOW)
     clock.ahead_ms = 0
     await asyncio.to_thread(server.start)
-    await wait_until(is_known, timeout=20)
+    await wait_until(is_known)
 
 
 async def test_a_pool_that_is_not_scraped_is_not_taken_for_one_without_demand(http: httpx.AsyncClient) -> None:

@@ -70,11 +70,11 @@ async def test_a_failover_in_mid_traffic_loses_the_last_moment_at_most(
         ]
         tasks = [asyncio.create_task(part) for part in at_work]
         try:
-            await wait_until(lambda: len(traffic.asked) > 100, timeout=30)
+            await wait_until(lambda: len(traffic.asked) > 100)
             servers.primary.kill()
             before = len(traffic.asked)
-            await wait_until(lambda: len(traffic.asked) > before + 100, timeout=60)
-            await wait_until(lambda: traffic.heard & set(traffic.asked[before + 20 :]), timeout=30)
+            await wait_until(lambda: len(traffic.asked) > before + 100)
+            await wait_until(lambda: traffic.heard & set(traffic.asked[before + 20 :]))
         finally:
             traffic.flows = False
             tasks[-1].cancel()
@@ -94,7 +94,7 @@ async def test_a_failover_in_mid_traffic_loses_the_last_moment_at_most(
             depth = (await queue.depths())["flux"]
             return not depth.queued and not depth.running
 
-        await wait_until(all_ended, timeout=30)
+        await wait_until(all_ended)
         for n, job in enumerate(traffic.asked):
             try:
                 assert (await queue.get(job)).state is JobState.SUCCEEDED
@@ -113,14 +113,14 @@ async def test_an_orderly_failover_loses_nothing(redis_kind: RedisProcess, tmp_p
         for job in (jobs := [new_job() for _ in range(20)]):
             await queue.enqueue(job)
         servers.fail_over()
-        await wait_until(lambda: servers.primary_port() == servers.replica.port, timeout=30)
+        await wait_until(lambda: servers.primary_port() == servers.replica.port)
 
         async def answers() -> bool:
             with contextlib.suppress(QueueUnavailable):
                 return (await queue.enqueue(jobs[0])).outcome is Outcome.QUEUED  # sent before: answered alike
             return False
 
-        await wait_until(answers, timeout=30)
+        await wait_until(answers)
         assert (await queue.depths())["flux"].queued == 20
         await client.aclose()
 

@@ -12,6 +12,7 @@ from modelpool.queue.redis import RedisQueue
 from support import RedisProcess, wait_until
 from support.listening import Listener
 from support.queues import POOL, Clock, Worker, new_job, new_result
+from support.waiting import PATIENCE_SECONDS
 
 
 async def test_every_change_of_state_is_told_in_order(queue: Queue, worker: Worker) -> None:
@@ -78,7 +79,7 @@ async def test_an_idle_worker_hears_of_a_job_within_five_milliseconds(queue: Que
         bell.clear()
         asked = time.perf_counter()
         await queue.enqueue(new_job())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await bell.wait()
         took = 1000 * (time.perf_counter() - asked)
         batch = await worker.claim()

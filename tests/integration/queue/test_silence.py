@@ -109,7 +109,7 @@ async def test_a_subscription_outlasts_silence(server: RedisProcess, client: Red
             await queue.enqueue(new_job())
             return heard.is_set()
 
-        await wait_until(a_new_job_is_heard_of, timeout=20)
+        await wait_until(a_new_job_is_heard_of)
     finally:
         listener.cancel()
         await asyncio.gather(listener, return_exceptions=True)

@@ -21,6 +21,7 @@ from modelpool_worker.engines.simulated import SimulatedEngine
 from modelpool_worker.running import LEASE_MS
 from modelpool_worker.timings import Timings
 from support import wait_until
+from support.waiting import PATIENCE_SECONDS
 from support.worker import MEBI, SLOT, Pool, model, running
 
 
@@ -492,9 +493,9 @@ async def test_draining_ends_fetching_for_a_batch_that_is_given_back(
     await pool.assign("flat")
     first, second = await pool.ask("flat", steps=2), await pool.ask("flat", "slow", steps=2)
     async with running(pool, engine) as at_work:
-        await asyncio.wait_for(fetching.wait(), 5)
+        await asyncio.wait_for(fetching.wait(), PATIENCE_SECONDS)
         at_work.stop.set()
-        await asyncio.wait_for(left.wait(), 5)
+        await asyncio.wait_for(left.wait(), PATIENCE_SECONDS)
         engine.gate.set()
         await at_work.task
     assert (await pool.queue.get(first)).state is JobState.SUCCEEDED

@@ -28,9 +28,8 @@ from modelpool_worker.main import EXIT_CANNOT_START, EXIT_DEVICE_FAILED, EXIT_OK
 from modelpool_worker.timings import Timings
 from support import RedisProcess, bundled_redis
 from support.pipelines import SIZE, build_image_to_video, build_text_to_image
+from support.waiting import PATIENCE_SECONDS
 from support.worker import MEBI, POOL, SLOT, Pool, model
-
-START_SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +63,7 @@ class Process:
 
     async def ended(self) -> int:
         """The exit code."""
-        await asyncio.to_thread(self._process.join, START_SECONDS)
+        await asyncio.to_thread(self._process.join, PATIENCE_SECONDS)
         assert self._process.exitcode is not None
         return self._process.exitcode
 
@@ -115,7 +114,7 @@ async def test_pictures_and_videos_come_out_of_a_real_worker(
     pictures = [
         await pool.ask("pictures", "red", width=SIZE, height=SIZE, format=kind) for kind in ("png", "webp", "jpeg")
     ]
-    records = [await pool.ended(job, START_SECONDS) for job in pictures]
+    records = [await pool.ended(job) for job in pictures]
     for record, kind in zip(records, ("PNG", "WEBP", "JPEG"), strict=True):
         assert record.result is not None, record.error
         image = Image.open(io.BytesIO(await pool.store.get(record.result.key)))
@@ -128,7 +127,7 @@ async def test_pictures_and_videos_come_out_of_a_real_worker(
     video = await pool.ask(
         "videos", task=Task.IMAGE_TO_VIDEO, input=key, frames=4, format="mp4", width=SIZE, height=SIZE
     )
-    record = await pool.ended(video, START_SECONDS)
+    record = await pool.ended(video)
     assert record.result is not None, record.error
     with av.open(io.BytesIO(await pool.store.get(record.result.key)), "r") as container:
         frames = list(container.decode(video=0))
@@ -169,7 +168,7 @@ async def test_a_broken_model_is_reported_and_others_are_served(
     await pool.offer(model("broken", source=Source(uri=f"file://{broken}")), model("pictures"))
     await pool.assign("broken", "pictures")
     processes.append(Process(forks, configured(tmp_path, redis_url_any, models)))
-    beat = await pool.until(lambda beat: beat.version == 1, START_SECONDS)
+    beat = await pool.until(lambda beat: beat.version == 1)
     assert beat.hot == ("pictures",)
     assert beat.failed["broken"].code == "model_load_failed"
     record = await pool.ended(await pool.ask("pictures", width=SIZE, height=SIZE))
@@ -212,10 +211,10 @@ async def test_a_worker_outlives_redis(forks: ForkServerContext, processes: list
         timings = Timings(step=0.02)
         processes.append(Process(forks, configured(tmp_path, redis.url, engine=EngineKind.SIMULATED, timings=timings)))
         jobs = [await pool.ask("flat", steps=10) for _ in range(20)]
-        await pool.ended(jobs[0], START_SECONDS)
+        await pool.ended(jobs[0])
         redis.kill()
         redis.start()
-        records = [await pool.ended(job, START_SECONDS) for job in jobs]
+        records = [await pool.ended(job) for job in jobs]
         assert [record.state for record in records] == [JobState.SUCCEEDED] * 20
         assert len({record.result.key for record in records if record.result}) == 20
         files = [found.key async for found in pool.store.list("results")]

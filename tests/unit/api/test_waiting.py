@@ -16,6 +16,7 @@ from modelpool.resources.models import Task
 from modelpool.tasks import end
 from modelpool_api.waiting import REMEMBERED, Waiting
 from support import wait_until
+from support.waiting import PATIENCE_SECONDS
 
 REQUEST = JobRequest(model="m", revision="r", task=Task.TEXT_TO_IMAGE, width=64, height=64, steps=1, guidance=0, seed=1)
 
@@ -206,7 +207,7 @@ async def test_a_follower_is_told_the_progress_of_the_heir(queue: ScriptedQueue,
         waiting.dispatch(event(queue.set("leader", JobState.CANCELLED)))
         await anext(updates)
         waiting.dispatch(event(heir, progress=0.5))
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             update = await anext(updates)
         assert update is not None
         assert update.hint is not None

@@ -7,6 +7,7 @@ from modelpool.slots import SlotPhase
 from modelpool_local.backoff import BackOffPolicy
 from modelpool_local.processes import Kept, describe_exit
 from support import wait_until
+from support.waiting import PATIENCE_SECONDS
 
 AT_ONCE = BackOffPolicy(first=0, longest=0)
 
@@ -161,7 +162,7 @@ async def test_a_kill_while_the_child_is_being_started_ends_it_as_soon_as_it_is_
     await wait_until(lambda: kept.phase is SlotPhase.DRAINING)
     kept.kill()
     may_start.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await stopping
     assert nursery.children[0].signals == [signal.SIGKILL]
     assert nursery.said == []

@@ -18,6 +18,7 @@ from modelpool_operator.sources.resource import PoolResource
 from modelpool_operator.tellers import Teller
 from support import wait_until
 from support.pool_specs import document
+from support.waiting import PATIENCE_SECONDS
 
 ART, MUSIC = PoolRef("art", "studio"), PoolRef("music", "studio")
 
@@ -201,7 +202,7 @@ async def test_a_newer_operator_ends_them_all(grouped: bool) -> None:
         error = StaleEpoch("there is a newer one")
         stage.endings[ART].append(BaseExceptionGroup("as from a task group", [error]) if grouped else error)
         with pytest.raises(BaseExceptionGroup) as ended:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await task
         assert ended.group_contains(StaleEpoch)
         assert stage.running() == set()
@@ -233,5 +234,5 @@ async def test_it_can_be_stopped_while_a_pool_is_being_let_go(monkeypatch: pytes
         stage.keeper.notice(ART)
         await asyncio.sleep(0.05)
         task.cancel()
-        done, _ = await asyncio.wait((task,), timeout=2)
+        done, _ = await asyncio.wait((task,), timeout=PATIENCE_SECONDS)
         assert done

@@ -4,6 +4,7 @@ import asyncio
 
 from modelpool_operator.turns import Turns
 from support import wait_until
+from support.waiting import PATIENCE_SECONDS
 
 
 async def test_no_more_than_the_given_number_work_at_once_and_the_first_come_goes_first() -> None:
@@ -50,7 +51,7 @@ async def test_a_round_that_fails_gives_its_turn_back() -> None:
                 raise RuntimeError("a round has failed")
         except RuntimeError:
             continue
-    async with asyncio.timeout(5), turns.take():
+    async with asyncio.timeout(PATIENCE_SECONDS), turns.take():
         pass
 
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 from redis.asyncio import Redis
 
 from modelpool.queue.pipelining import Pipelining
+from support.waiting import PATIENCE_SECONDS
 
 
 class Held(Pipelining):
@@ -48,5 +49,5 @@ async def test_who_comes_in_the_turn_in_which_all_trips_end_travels_too() -> Non
         await turns(12)
         for answered in pipelining.under_way[2:]:
             answered.set_result(None)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert await asyncio.gather(*first, last) == ["A", "B", "C"]

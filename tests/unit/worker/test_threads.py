@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from modelpool_worker.threads import SerialThread
+from support.waiting import PATIENCE_SECONDS
 
 
 async def test_calls_run_in_order_in_one_thread() -> None:
@@ -37,7 +38,7 @@ async def test_an_exception_reaches_the_caller_and_the_thread_goes_on() -> None:
 async def test_an_exception_that_no_future_takes_reaches_the_caller_as_another() -> None:
     thread = SerialThread("engine")
     with pytest.raises(RuntimeError, match="StopIteration"):
-        await asyncio.wait_for(thread.run(lambda: next(iter(()))), 5)
+        await asyncio.wait_for(thread.run(lambda: next(iter(()))), PATIENCE_SECONDS)
     assert thread.end(5)
 
 

@@ -177,7 +177,7 @@ async def test_while_the_api_server_is_away_the_latest_status_waits() -> None:
         await asyncio.sleep(0)
         assert cluster.writes == []
         cluster.away = False
-        await wait_until(lambda: bool(written(cluster)), timeout=10)
+        await wait_until(lambda: bool(written(cluster)))
         assert written(cluster)["conditions"][0]["reason"] == "SlotFailed"
 
 
