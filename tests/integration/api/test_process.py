@@ -19,7 +19,9 @@ from support.running_api import published
 from support.waiting import PATIENCE_SECONDS
 
 BLOCK = "import sys; [sys.modules.__setitem__(name, None) for name in ('torch', 'diffusers', 'kopf', 'kubernetes')]; "
-START_SECONDS = 1.5
+LIBRARIES = "fastapi, uvicorn, redis.asyncio, obstore, httpx, PIL.Image"
+START_PER_IMPORT = 3
+"""A start may take so many times the processor time that importing its libraries takes; 1.5 to 2 were seen."""
 
 
 @pytest.fixture
@@ -100,9 +102,10 @@ async def test_it_starts_fast_serves_and_ends_in_order(redis_url: str, tmp_path:
         httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as http,
     ):
         await wait_until(lambda: answers(http, "/healthz"))
-        # Its own time, not the clock's: the machine may be busy with other tests.
+        # No seconds: beside other tests even its own processor time doubles.
         used = psutil.Process(running.pid).cpu_times()
-        assert used.user + used.system < START_SECONDS * 2
+        imported = float(python(f"import time, {LIBRARIES}; print(time.process_time())").stdout)
+        assert used.user + used.system < START_PER_IMPORT * imported
         await wait_until(lambda: answers(http, "/readyz"))
         answer = await http.post("/v1/jobs", json={"model": "shapes", "prompt": "confidential words"})
         assert answer.headers["location"].startswith("/pool/v1/jobs/")
