@@ -42,8 +42,8 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
-def test_a_skipped_test_passes_without_the_option(project: pytest.Pytester, processes: str) -> None:
-    result = project.runpytest_subprocess(processes)
+def test_a_skipped_test_passes_without_the_option(project: pytest.Pytester) -> None:
+    result = project.runpytest_subprocess()
     assert result.ret == pytest.ExitCode.OK
 
 
