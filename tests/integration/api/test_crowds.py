@@ -18,8 +18,8 @@ from support.running_api import POOL, published
 from support.visitors import Door, Visitor, door_settings, open_door
 
 CROWD = 2_000
-AT_ONCE = 25
-"""More would only wait for each other in this one process, and on a busy machine for longer than Redis's timeouts."""
+AT_ONCE = 8
+"""More would only wait for each other in this one process, and on a busy machine for longer than one waits for Redis."""
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ import httpx
 import psutil
 import pytest
 
+from modelpool.queue.redis import RedisQueue
 from support import unused_port, wait_until
-from support.running_api import published
+from support.running_api import POOL, published
 from support.waiting import PATIENCE_SECONDS
 
 BLOCK = "import sys; [sys.modules.__setitem__(name, None) for name in ('torch', 'diffusers', 'kopf', 'kubernetes')]; "
@@ -97,10 +98,11 @@ async def answers(http: httpx.AsyncClient, path: str) -> bool:
 
 async def test_it_starts_fast_serves_and_ends_in_order(redis_url: str, tmp_path: Path) -> None:
     async with (
-        published(redis_url),
+        published(redis_url) as (redis, _),
         process(redis_url, tmp_path, "--root-path", "/pool") as (running, url),
         httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as http,
     ):
+        queue = RedisQueue(POOL, redis)
         await wait_until(lambda: answers(http, "/healthz"))
         # No seconds: beside other tests even its own processor time doubles.
         used = psutil.Process(running.pid).cpu_times()
@@ -112,10 +114,15 @@ async def test_it_starts_fast_serves_and_ends_in_order(redis_url: str, tmp_path:
         assert answer.headers.get("server") is None
         assert "modelpool" in (await http.get("/")).text
 
-        poll = asyncio.create_task(http.get(f"/v1/jobs/{answer.json()['id']}", params={"wait": 60}))
-        await wait_until(lambda: _waits(http, poll))
+        async def both_are_in() -> bool:
+            return (await queue.depths())["shapes"].queued == 2
+
+        patient = {"model": "shapes", "prompt": "other words"}
+        waits = asyncio.create_task(http.post("/v1/jobs", json=patient, headers={"Prefer": "wait=60"}))
+        await wait_until(both_are_in)
         running.terminate()
-        assert (await poll).json()["state"] == "queued"  # sent home, not cut off
+        answer = await waits
+        assert (answer.status_code, answer.json()["state"]) == (202, "queued"), "sent home, not cut off"
         assert await running.wait() in (0, -15)
     log = (tmp_path / "api.log").read_text()
     assert "confidential" not in log
@@ -192,9 +199,3 @@ async def test_what_is_no_http_is_told_so_in_a_problem_and_the_connection_closed
         *lines
     }
     assert json.loads(body)["error"]["code"] == "malformed_request"
-
-
-async def _waits(http: httpx.AsyncClient, poll: asyncio.Task[httpx.Response]) -> bool:
-    """Another request has been answered since, so the poll has arrived."""
-    await http.get("/healthz")
-    return not poll.done()
