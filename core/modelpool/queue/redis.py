@@ -24,7 +24,7 @@ from modelpool.queue.records import (
     short_hash,
     short_keys,
 )
-from modelpool.queue.rules import DAMAGED, kept
+from modelpool.queue.rules import kept
 from modelpool.queue.running import ScriptRunner
 from modelpool.resources.pool import PoolRef
 
@@ -90,7 +90,7 @@ class RedisQueue:
         """The next batch for a worker that holds ``hot``: the head of line decides the key, paid lane first.
 
         ``lease`` names the lease beforehand: a claim whose reply was lost, made again under the same name, gets the
-        same batch. A member whose request cannot be read any more is failed here; the others do not wait for it.
+        same batch. A member whose request cannot be read any more is put aside here; the others do not wait for it.
         """
         models: list[str | int] = []
         for model in hot:
@@ -105,7 +105,7 @@ class RedisQueue:
                 continue
             batch, unreadable = read_batch(name, answer)
             for job in unreadable:
-                await self.fail(name, job, DAMAGED, FailureKind.FINAL)
+                await self._run("fail", name, job, "", "unreadable")
             if batch.jobs:
                 return batch
 

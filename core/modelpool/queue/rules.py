@@ -34,7 +34,6 @@ MESSAGE_LENGTH = 2_048
 WORKER_LOST = JobError(
     code="worker_lost", message="The worker stopped answering while it ran this job, three times in a row."
 )
-DAMAGED = JobError(code="record_damaged", message="Part of the job's record was lost, so nobody can run it any more.")
 EXPIRED = JobError(code="expired", message="The job did not finish before its deadline.")
 
 
