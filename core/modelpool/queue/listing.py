@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
+from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from modelpool.jobs import JobError, JobState, Lane
@@ -62,7 +64,11 @@ class JobList:
                 return
 
     def _read(self, answer: Sequence[str]) -> list[JobSummary]:
-        return [self._summary(answer[i : i + _FIELDS]) for i in range(0, len(answer), _FIELDS)]
+        jobs = []
+        for i in range(0, len(answer), _FIELDS):
+            with suppress(ValidationError):  # its error is none: the check tells of it
+                jobs.append(self._summary(answer[i : i + _FIELDS]))
+        return jobs
 
     def _summary(self, row: Sequence[str]) -> JobSummary:
         id, state, model, lane, subject, work, enqueued, attempts, slot, finished, error = row

@@ -158,7 +158,7 @@ class RedisQueue:
         answer = await self._run("get", job)
         if answer is None:
             raise _not_found(job)
-        with suppress(ValidationError):
+        with suppress(ValueError):
             if answer != 0:
                 leader, *flat = answer
                 return read_record(job, self._name, leader, flat)

@@ -6,6 +6,7 @@ from redis.asyncio import Redis
 from modelpool.errors import JobNotFound
 from modelpool.jobs import JobError, JobFailure, JobState, Lane
 from modelpool.queue.check import Problem, QueueCheck
+from modelpool.queue.listing import JobList
 from modelpool.queue.port import HotModel
 from modelpool.queue.redis import RedisQueue
 from modelpool.queue.rules import WORKER_LOST
@@ -155,6 +156,41 @@ async def test_a_free_job_goes_back_when_the_record_of_its_only_paid_follower_is
     await problems(client, clock, repair=True)
     assert [await queue.position(job.id) for job in waiting] == [0, 1, 2]
     assert await problems(client, clock) == []
+
+
+@pytest.mark.parametrize("work", ["nan", "-inf", "0x100", None])
+async def test_what_a_job_without_work_leaves_in_the_tally_is_no_nonsense(
+    client: Redis, clock: Clock, queue: RedisQueue, work: str | None
+) -> None:
+    await queue.enqueue(hurt := new_job(deadline_ms=60_000))
+    await queue.enqueue(new_job())
+    record = POOL.key("job", hurt.id)
+    await (client.hdel(record, "work") if work is None else client.hset(record, "work", work))
+    clock.pass_seconds(61)
+    assert await queue.reap() == 1
+    depth = (await queue.depths())["flux"]
+    assert (depth.queued, depth.queued_work) == (1, 2.0), "how much the work was, only the check can count"
+    await problems(client, clock, repair=True)
+    assert (await queue.depths())["flux"].queued_work == 1.0
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("started", "x"), ("failures", "x"), ("failures", "1 slot {"), ("failures", "x slot {}"), ("error", "x")],
+)
+async def test_what_is_no_part_of_the_work_but_cannot_be_read_is_told_as_damage(
+    client: Redis, clock: Clock, queue: RedisQueue, field: str, value: str
+) -> None:
+    await queue.enqueue(hurt := new_job())
+    await queue.enqueue(other := new_job())
+    await client.hset(POOL.key("job", hurt.id), field, value)
+    with pytest.raises(JobNotFound, match="check --repair"):
+        await queue.get(hurt.id)
+    rows = [row.id async for page in JobList(POOL, client).pages() for row in page]
+    assert other.id in rows
+    assert await problems(client, clock, repair=True) == [(Problem.RECORD_CUT, hurt.id)]
+    assert await problems(client, clock) == []
+    assert await refunded(client) == {hurt.charge_id: 1}
 
 
 @pytest.mark.parametrize("kind", ["debt", "served"])

@@ -48,8 +48,12 @@ local function check_following(job)
   promote(job) -- itself: the only one there
 end
 
--- Whether the documents in a record can be read.
+-- Whether the documents in a record can be read, and what is told of attempts.
 local function is_legible(job)
+  for line in (whole(job, 'failures') or ''):gmatch('[^\n]+') do
+    if not pcall(cjson.decode, line:match('^%d+ %S* (.+)$')) then return false end
+  end
+  if job.started and job.started ~= '' and not counts(job.started) then return false end
   for _, field in ipairs({'body', 'result', 'error'}) do
     if job[field] and job[field] ~= '' and not pcall(cjson.decode, whole(job, field)) then return false end
   end

@@ -177,6 +177,7 @@ end
 -- A job with holes in its record ends as far as its fields tell: it is refunded, and who followed it waits instead. Where it
 -- is still named, verbs pass it over, and the check removes that.
 local function put_aside(job)
+  job.work = number(job.work) or 0 -- nothing else may be taken off the tally
   if job.state == 'running' then pcall(stop, {job}) end
   if job.state == 'queued' then pcall(leave, {job}) end
   if job.state == 'following' and job.digest and leader_of(job) then pcall(part, leader_of(job), job) end
