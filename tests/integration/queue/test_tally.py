@@ -7,7 +7,8 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from modelpool.jobs import JobError
-from modelpool.queue.port import Batch
+from modelpool.queue.check import QueueCheck
+from modelpool.queue.port import Batch, HotModel
 from modelpool.queue.redis import RedisQueue
 from modelpool.queue.rules import RECORD_MS
 from support.queues import POOL, Clock, Worker, new_job, new_result
@@ -55,6 +56,28 @@ async def test_a_tally_that_was_lost_has_a_life_when_it_is_made_anew(
     await client.delete(TALLY)
     await verb(queue, batch)
     assert await client.pttl(TALLY) >= RECORD_MS
+
+
+@pytest.mark.parametrize("field", ["ticket", "free", "flux account", "flux work", "flux running"])
+@pytest.mark.parametrize("value", ["x", "nan"])
+async def test_what_is_no_number_in_the_tally_stops_nobody_and_the_check_mends_it(
+    queue: RedisQueue, client: Redis, clock: Clock, field: str, value: str
+) -> None:
+    first, second, cold = new_job(subject="ann"), new_job(subject="bob"), new_job("cold", subject="cid")
+    await queue.enqueue(first)
+    await client.hset(TALLY, field, value)
+    await queue.depths()
+    await queue.enqueue(second)
+    await client.hset(TALLY, field, value)
+    await queue.enqueue(cold)
+    both = Worker(queue, HotModel("flux", 1), HotModel("cold", 1))
+    assert {(await both.claim()).jobs[0].id for _ in range(3)} == {first.id, second.id, cold.id}
+    await client.hset(TALLY, field, value)
+    checker = QueueCheck(POOL, client, now=clock)
+    await checker.check(repair=True)
+    assert (await checker.check()).findings == []
+    depth = (await queue.depths())["flux"]
+    assert (depth.queued, depth.running, depth.queued_work) == (0, 2, 0)
 
 
 async def ticket_of(client: Redis, job: str) -> int:

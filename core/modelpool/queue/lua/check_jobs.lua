@@ -66,8 +66,8 @@ for i = 3, #ARGV do
     local settling = job.finished and job.state and has_followers(job.id)
     if found('record cut', job) and not settling then put_aside(job) end
   elseif job and not job.finished then
-    if tonumber(job.ticket, 16) > tonumber(call('HGET', key('tally'), 'ticket') or 0) and found('tickets behind', job) then
-      call('HSET', key('tally'), 'ticket', tonumber(job.ticket, 16))
+    if tonumber(job.ticket, 16) > known_number('ticket') and found('tickets behind', job) then
+      note('ticket', tonumber(job.ticket, 16))
     end
     local due = job.state ~= 'running' and tonumber(call('ZSCORE', key('due'), job.id) or -1)
     if due and due ~= tonumber(job.deadline) and found(due < 0 and 'no deadline' or 'deadline astray', job) then

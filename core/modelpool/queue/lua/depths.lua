@@ -13,7 +13,7 @@ end
 local tally = call('HGETALL', key('tally'))
 for i = 1, #tally, 2 do
   local model, what = tally[i]:match('^(%S+) (%S+)$')
-  if model then tell_of(model, what, tally[i + 1]) end
+  if model then tell_of(model, what, number(tally[i + 1]) or 0) end
 end
 for model in pairs(models) do
   for _, line in ipairs(LINES) do

@@ -148,8 +148,11 @@ local function ttl_of(job) return job.ttl or math.max(0, job.deadline - now) + R
 -- every script ends that counts or notes anything.
 local tally, noted, counted, tally_ttl = {}, {}, {}, 0
 
+-- What is no number counts as none; the check mends it.
 local function recall(fields)
-  for i, value in ipairs(call('HMGET', key('tally'), unpack(fields))) do tally[fields[i]] = value end
+  for i, value in ipairs(call('HMGET', key('tally'), unpack(fields))) do
+    tally[fields[i]] = value and number(value) and value or false
+  end
 end
 
 -- The value of a field, false when it has none.
