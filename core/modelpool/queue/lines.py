@@ -30,8 +30,8 @@ class Lines:
         """Whether a claim has ever come from an engine that mixes parameters."""
         self._debts: dict[tuple[str, str], float] = {}
         """By line and user: the virtual time at which the user's next job may start."""
-        self._served: dict[tuple[str, str], float] = {}
-        """By line and user: the virtual time at which what was claimed late would be done."""
+        self._served: dict[tuple[str, str, str], float] = {}
+        """By line, model and user: the virtual time at which what was claimed late would be done."""
 
     def start(self, line: str, model: str, subject: str) -> float:
         """The tag of a new job: max(V, user_finish).
@@ -109,7 +109,7 @@ class Lines:
         self._reached[head.line] = max(self._reached[head.line], self._turn(head) if beside else head.tag)
         for job in late:
             began = max(self._reached[job.line], self._turn(job))
-            self._served[job.line, job.debtor] = began + job.asked.work / LANE_WEIGHT[job.asked.lane]
+            self._served[job.line, job.model, job.debtor] = began + job.asked.work / LANE_WEIGHT[job.asked.lane]
         return batch
 
     def _heads(self, name: str, hot: Sequence[HotModel]) -> list[tuple[Job, HotModel]]:
@@ -131,11 +131,12 @@ class Lines:
         """When a job starts beside those of other models.
 
         A line that stood still while others moved on holds jobs from V and before. They do not all go first: of every user
-        one does, and the next ones take turns with what the others' lines have come to.
+        one does, and the next ones take turns with what the others' lines have come to. Each model has turns of its own:
+        were they a user's in all lines, what it is given in one would pile its jobs up in front of the others in another.
         """
         if job.tag > self._reached[job.line]:
             return job.tag
-        return max(job.tag, self._served.get((job.line, job.debtor), 0.0))
+        return max(job.tag, self._served.get((job.line, job.model, job.debtor), 0.0))
 
     def _mates(self, head: Job, *, mixes: bool) -> Iterator[Job]:
         """Who may join the head's batch: nobody a solo job's, and free jobs only when no other paid job can."""

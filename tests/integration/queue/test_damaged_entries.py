@@ -193,9 +193,9 @@ async def test_what_is_no_part_of_the_work_but_cannot_be_read_is_told_as_damage(
     assert await refunded(client) == {hurt.charge_id: 1}
 
 
-@pytest.mark.parametrize("kind", ["debt", "served"])
-async def test_a_virtual_time_that_is_none_counts_as_none(client: Redis, queue: RedisQueue, kind: str) -> None:
-    await client.set(POOL.key(kind, "free", "ann"), "x", ex=3600)
+@pytest.mark.parametrize("name", ["debt:free", "served:free:cold"])
+async def test_a_virtual_time_that_is_none_counts_as_none(client: Redis, queue: RedisQueue, name: str) -> None:
+    await client.set(POOL.key(name, "ann"), "x", ex=3600)
     await queue.enqueue(cold := new_job("cold", subject="ann"))
     await queue.enqueue(new_job(subject="bob"))
     batch = await Worker(queue, HotModel("cold", 1), ONE).claim()

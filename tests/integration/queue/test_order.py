@@ -74,6 +74,18 @@ class TestFairness:
         (light,) = await put(queue, new_job("cold", subject="light"))
         assert light in {(await both.ids())[0] for _ in range(2)}
 
+    async def test_who_is_given_much_in_one_line_holds_up_nobody_in_another(self, queue: Queue) -> None:
+        """What `busy` asked for in `flux` piles up there while its old jobs in `cold` are served."""
+        await put(queue, *(new_job("cold", subject="busy") for _ in range(60)))
+        await put(queue, *(new_job("flux", subject="other") for _ in range(60)))
+        for _ in range(60):
+            await Worker(queue, HotModel("flux", 1)).ids()
+        await put(queue, *(new_job("flux", subject=user) for _ in range(30) for user in ("busy", "light")))
+        both = Worker(queue, HotModel("cold", 1), HotModel("flux", 1))
+        served = [(await queue.get((await both.ids())[0])).subject for _ in range(60)]
+        for start in range(0, 60, 10):
+            assert "light" in served[start : start + 4], "after at most one of `busy` for each model"
+
     async def test_a_leader_that_was_lifted_takes_turns_as_who_lifted_it(self, queue: Queue) -> None:
         old = [new_job("cold", subject="heavy", work=100) for _ in range(5)]
         await put(queue, *old)

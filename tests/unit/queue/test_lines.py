@@ -27,7 +27,7 @@ claimed = st.tuples(
 
 @settings(max_examples=300)
 @given(st.lists(asked | claimed, max_size=60), st.sampled_from(MODELS), st.integers(1, 3))
-def test_a_newcomer_waits_for_at_most_one_batch_of_anybody_in_all_lines_together(
+def test_a_newcomer_waits_for_at_most_one_batch_of_anybody_of_each_model(
     before: list[tuple[str, Any, Any, Any, Any]], model: str, cap: int
 ) -> None:
     queue = QueueModel("testpool")
@@ -38,11 +38,11 @@ def test_a_newcomer_waits_for_at_most_one_batch_of_anybody_in_all_lines_together
         else:
             queue.claim(f"lease{number}", "slot", [HotModel(name, user) for name in which], 0)
     newcomer = queue.enqueue(new_job(model, subject="newcomer"), 0).record.id
-    waited: Counter[str] = Counter()
+    waited: Counter[tuple[str, str]] = Counter()
     for number in range(6 * len(before) + 1):
         batch = queue.claim(f"later{number}", "slot", [HotModel(name, cap) for name in MODELS], 0)
         assert batch is not None
         if any(job.id == newcomer for job in batch.jobs):
             break
-        waited[queue.get(batch.jobs[0].id).subject] += 1
+        waited[batch.model, queue.get(batch.jobs[0].id).subject] += 1
     assert all(count <= 1 for count in waited.values()), waited

@@ -53,7 +53,7 @@ local function is_legible(job)
   for line in (whole(job, 'failures') or ''):gmatch('[^\n]+') do
     if not pcall(cjson.decode, line:match('^%d+ %S* (.+)$')) then return false end
   end
-  if job.started and job.started ~= '' and not counts(job.started) then return false end
+  if job.started and job.started ~= '' and not is_count(job.started) then return false end
   for _, field in ipairs({'body', 'result', 'error'}) do
     if job[field] and job[field] ~= '' and not pcall(cjson.decode, whole(job, field)) then return false end
   end

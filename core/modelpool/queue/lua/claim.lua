@@ -49,22 +49,25 @@ end
 
 -- When a job starts beside those of other models. A line that stood still while others moved on holds jobs from V and
 -- before. They do not all go first: of every user one does, and the next ones take turns with what the others' lines have
--- come to.
-local function turn_of(line, name, tag)
-  if tag > reached(line) then return tag end
+-- come to. Each model has turns of its own: were they a user's in all lines, what it is given in one would pile its jobs
+-- up in front of the others in another.
+local function served(line, model, user) return key('served', line .. ':' .. model, user) end
+
+local function turn_of(head, name, tag)
+  if tag > reached(head.line) then return tag end
   local subject, payer = unpack(call('HMGET', key('job', id_of(name)), 'subject', 'payer'))
-  return math.max(tag, subject and noted_time('served', line, payer or subject) or 0)
+  return math.max(tag, subject and noted_time(served(head.line, head.model, payer or subject)) or 0)
 end
 
 -- Of the first in a line the one whose turn comes first: nobody waits behind a job that has to wait itself.
 local function take_turns(head)
-  head.turn = turn_of(head.line, head.name, head.tag)
+  head.turn = turn_of(head, head.name, head.tag)
   if head.turn == head.tag then return end
   local next_ones = call('ZRANGE', key('line', head.line, head.model), 1, LOOK_AHEAD - 1, 'WITHSCORES')
   for i = 1, #next_ones, 2 do
     local name, tag = next_ones[i], tonumber(next_ones[i + 1])
     if tag > head.turn then return end
-    local turn = turn_of(head.line, name, tag)
+    local turn = turn_of(head, name, tag)
     if turn < head.turn or (turn == head.turn and name < head.name) then head.name, head.tag, head.turn = name, tag, turn end
   end
 end
@@ -142,8 +145,9 @@ end
 if began > reached(first.line) then note(first.line, string.format('%.17g', began)) end
 for _, job in ipairs(late) do -- the next late one of the user's starts when this one would be done
   local user = job.payer or job.subject
-  local turn = math.max(reached(job.line), noted_time('served', job.line, user))
-  note_time('served', job, user, turn + job.work / WEIGHT[job.lane])
+  local name = served(job.line, job.model, user)
+  local turn = math.max(reached(job.line), noted_time(name))
+  note_time(name, job, user, turn + job.work / WEIGHT[job.lane])
 end
 write_tally()
 call('SET', key('lease', lease), table.concat(ids, ' '), 'PX', lease_ms)

@@ -185,8 +185,8 @@ local function put_aside(job)
   if not job.finished then
     job.state, job.seq = 'failed', whole_number((tonumber(job.seq) or 1) + 1)
     tell(job)
-    if not counts(job.enqueued) then job.enqueued = now_text end -- most likely it was charged today
-    if counts(job.price) then refund(job) end
+    if not is_count(job.enqueued) then job.enqueued = now_text end -- most likely it was charged today
+    if is_count(job.price) then refund(job) end
   end
   call('DEL', key('job', job.id))
   local one = first_follower(job.id) or job

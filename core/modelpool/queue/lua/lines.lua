@@ -65,15 +65,15 @@ local function change(job, changes)
 end
 
 -- The virtual time that is noted for a user, 0 when there is none.
-local function noted_time(kind, line, user) return number(call('GET', key(kind, line, user)) or nil) or 0 end
+local function noted_time(name) return number(call('GET', name) or nil) or 0 end
 
 -- Forgotten when nothing of the user's can be waiting any more.
-local function note_time(kind, job, user, time)
+local function note_time(name, job, user, time)
   local life = math.max(ttl_of(job) - RECORD_MS + SLACK_MS, call('PTTL', key('debt', job.line, user)))
-  call('SET', key(kind, job.line, user), string.format('%.17g', time), 'PX', whole_number(life))
+  call('SET', name, string.format('%.17g', time), 'PX', whole_number(life))
 end
 
-local function debt_of(job) return noted_time('debt', job.line, job.subject) end
+local function debt_of(job) return noted_time(key('debt', job.line, job.subject)) end
 
 -- How far the heads of a line have come in virtual time: V.
 local function reached(line) return known_number(line) end
@@ -82,7 +82,7 @@ local function reached(line) return known_number(line) end
 -- V, because somebody's old job is at the head of the line, does so with one job: the next ones start from V.
 local function bill(job)
   local began = math.max(job.tag, reached(job.line))
-  note_time('debt', job, job.subject, began + job.work / WEIGHT[job.lane])
+  note_time(key('debt', job.line, job.subject), job, job.subject, began + job.work / WEIGHT[job.lane])
 end
 
 -- The id of the job in flight that identical ones follow.

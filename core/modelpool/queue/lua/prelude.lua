@@ -15,7 +15,7 @@
 --                  hash   by the next digits (half a digest tells them apart): the job in flight that identical ones follow
 --   followers:<line>:<id> zset   who follows it
 --   debt:<line>:<subject> the virtual time at which a user's next job may start
---   served:<line>:<subject> the virtual time at which what was claimed late of a user's would be done
+--   served:<line>:<model>:<subject> the virtual time at which what was claimed late of a user's would be done
 --   tally          hash   tickets given out; per line V, the largest virtual start time that was claimed as a head;
 --                         per model and lane jobs queued, per model work queued (ms) and jobs running; whether
 --                         workers here mix parameters
@@ -64,13 +64,13 @@ local function number(text)
   return value and math.abs(value) < math.huge and value or nil
 end
 
-local function counts(text) return text and #text < 16 and text:find('^%d+$') end
+local function is_count(text) return text and #text < 16 and text:find('^%d+$') end
 
 -- Whether a record has all that no job can do without, and numbers where there must be some.
 local function is_sound(job)
   return STATES[job.state] and WEIGHT[job.lane] and job.subject and job.model and job.digest and job.key and job.body
-    and counts(job.price) and counts(job.enqueued) and counts(job.deadline) and counts(job.seq) and counts(job.attempts)
-    and number(job.work) and (counts(job.finished) or not job.finished and number(job.tag)
+    and is_count(job.price) and is_count(job.enqueued) and is_count(job.deadline) and is_count(job.seq) and is_count(job.attempts)
+    and number(job.work) and (is_count(job.finished) or not job.finished and number(job.tag)
     and job.ticket and #job.ticket == TICKET_DIGITS and job.ticket:find('^%x+$'))
 end
 
