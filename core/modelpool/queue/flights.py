@@ -36,6 +36,8 @@ class Flights:
         self._followers.setdefault(leader.id, []).append(follower)
         lifts = (LINES.index(follower.line), follower.tag) < (LINES.index(leader.line), leader.tag)
         if lifts:
+            if leader.line != follower.line:
+                leader.own_tag, leader.own_payer = leader.tag, leader.payer
             leader.payer = follower.asked.subject
             self._lines.bill(follower)
         return lifts
@@ -47,7 +49,7 @@ class Flights:
         followers.remove(follower)
         if leader.own_tag is None or any(other.line == "paid" for other in followers):
             return None
-        own, leader.own_tag, leader.payer = leader.own_tag, None, None
+        own, leader.own_tag, leader.payer, leader.own_payer = leader.own_tag, None, leader.own_payer, None
         return self._lent_turn(leader, own, min(followers, key=lambda other: other.rank, default=None))
 
     def land(self, leader: Job) -> list[Job]:

@@ -32,6 +32,8 @@ class Job:
     solo: bool = False
     own_tag: float | None = None
     """Of a free job that a paid follower has lifted: where it goes back to when no paid one follows any more."""
+    own_payer: str | None = None
+    """And whose virtual time that is, where it is another user's."""
     mixable: bool = False
     """Came when workers here mixed parameters already."""
     due: float = math.inf

@@ -96,8 +96,6 @@ class QueueModel:
 
     def _lift(self, leader: Job, follower: Job) -> bool:
         """Returns whether it stands in line elsewhere now."""
-        if leader.line != follower.line:
-            leader.own_tag = leader.tag
         self._lines.move(leader, follower.line, follower.tag)
         self._changed(leader)
         return leader.state is JobState.QUEUED

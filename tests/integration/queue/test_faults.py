@@ -185,7 +185,7 @@ async def test_every_key_dies_and_a_finished_pool_leaves_only_records(client: Re
     await assert_every_key_dies(client)
     keys: Any = await client.keys("*")
     left = {key.removeprefix(POOL.key("")).split(":")[0] for key in keys}
-    assert left == {"job", "idempotency", "cache", "refunds", "tally", "demand", "debt", "lease"}
+    assert left == {"job", "idempotency", "cache", "refunds", "tally", "demand", "debt", "served", "lease"}
 
 
 async def test_what_is_due_keeps_its_life_when_its_only_lease_is_renewed(client: Redis) -> None:

@@ -86,7 +86,9 @@ class TestFairness:
         for start in range(0, 60, 10):
             assert "light" in served[start : start + 4], "after at most one of `busy` for each model"
 
-    async def test_a_leader_that_was_lifted_takes_turns_as_who_lifted_it(self, queue: Queue) -> None:
+    @pytest.mark.parametrize("paid", [False, True])
+    async def test_a_leader_that_was_lifted_takes_turns_as_who_lifted_it(self, queue: Queue, paid: bool) -> None:
+        """Even when somebody who pays has come and gone since."""
         old = [new_job("cold", subject="heavy", work=100) for _ in range(5)]
         await put(queue, *old)
         await put(queue, *(new_job("flux", subject="other") for _ in range(60)))
@@ -95,6 +97,9 @@ class TestFairness:
         both = Worker(queue, HotModel("cold", 1), HotModel("flux", 1))
         await both.ids()
         await put(queue, new_job("cold", subject="light", digest=old[4].digest))
+        if paid:
+            (payer,) = await put(queue, new_job("cold", Lane.PAID, subject="payer", digest=old[4].digest))
+            await queue.cancel(payer)
         assert old[4].id in {(await both.ids())[0] for _ in range(2)}
 
     async def test_who_was_served_while_nobody_else_asked_owes_nothing_for_it(self, queue: Queue) -> None:

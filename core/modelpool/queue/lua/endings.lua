@@ -78,9 +78,9 @@ end
 local function go_back(id)
   local leader = read(id)
   if not leader or leader.finished or not leader.own or call('EXISTS', key('followers', 'paid', id)) == 1 then return end
-  call('HDEL', key('job', id), 'own', 'payer')
+  call('HDEL', key('job', id), 'own', 'payer', 'own_payer')
   local place = lent_turn({id = id, line = line_of(leader.lane), tag = leader.own})
-  place.line = line_of(leader.lane)
+  place.line, place.payer = line_of(leader.lane), place.payer or leader.own_payer
   move(leader, place)
 end
 

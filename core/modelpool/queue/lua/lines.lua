@@ -115,7 +115,9 @@ local function join(leader, job)
   if (job.line == line and tonumber(job.tag) < tag) or (job.line == 'paid' and line == 'free') then
     if not job.billed then bill(job) end
     call('HSET', key('job', job.id), 'billed', '1')
-    return move(leader, {line = job.line, tag = job.tag, own = line ~= job.line and leader.tag or nil, payer = job.subject})
+    local other = line ~= job.line
+    return move(leader, {line = job.line, tag = job.tag, own = other and leader.tag or nil,
+      own_payer = other and leader.payer or nil, payer = job.subject})
   end
 end
 

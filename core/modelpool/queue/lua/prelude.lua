@@ -6,7 +6,7 @@
 --                         slices (body, b2, b3, …), and what is usual is left out (the line of a job that stands in its
 --                         lane's, no attempts, the first seq, the shape where nobody mixes). `own` is the tag that a
 --                         free job goes back to when no paid one follows it any more, `payer` the user whose virtual time
---                         the tag is where it is another's: of who lifted it, or lent it a turn
+--                         the tag is where it is another's: of who lifted it, or lent it a turn; `own_payer` that of `own`
 --   line:<line>:<model>, batch:<line>:<key>, shape:<line>:<shape>
 --                  zset   queued jobs by virtual start time; a solo job stands in its line only, and one that came
 --                         before any worker could mix parameters is in no shape set, which saves memory where none can
@@ -70,7 +70,7 @@ local function is_count(text) return text and #text < 16 and text:find('^%d+$') 
 local function is_sound(job)
   return STATES[job.state] and WEIGHT[job.lane] and job.subject and job.model and job.digest and job.key and job.body
     and is_count(job.price) and is_count(job.enqueued) and is_count(job.deadline) and is_count(job.seq) and is_count(job.attempts)
-    and number(job.work) and (is_count(job.finished) or not job.finished and number(job.tag)
+    and number(job.work) and (is_count(job.finished) or not job.finished and number(job.tag) and (not job.own or number(job.own))
     and job.ticket and #job.ticket == TICKET_DIGITS and job.ticket:find('^%x+$'))
 end
 
