@@ -204,17 +204,19 @@ class QueueModel:
         or expired leader only hands over."""
         was, job.state, job.finished_at, job.error, job.due = job.state, state, now, error, math.inf
         leader = self._flights.leader(job)
+        begun = was is JobState.RUNNING
         if was is JobState.QUEUED:
             self._lines.leave(job)
         elif was is JobState.FOLLOWING and leader is not None:
+            # Who has moved ahead what runs by now has had it run: else whoever pays could have others' jobs run first, for nothing.
+            if state is JobState.CANCELLED and job.billed and leader.state is JobState.RUNNING:
+                begun, job.started_at = True, leader.started_at
             own_tag = self._flights.part(leader, job)
             if own_tag is not None:
                 self._lines.move(leader, line_of(leader.asked.lane), own_tag)
                 self._changed(leader)
         self._changed(job)
-        if state in (JobState.FAILED, JobState.EXPIRED) or (
-            state is JobState.CANCELLED and was is not JobState.RUNNING
-        ):
+        if state in (JobState.FAILED, JobState.EXPIRED) or (state is JobState.CANCELLED and not begun):
             self._refund(job)
         if leader is not job:
             return

@@ -48,6 +48,23 @@ async def test_a_follower_who_cancels_gets_its_own_units_back_even_while_the_lea
     assert await given_back(refunds) == {follower.charge_id: 3}
 
 
+async def test_who_has_moved_ahead_what_runs_by_now_has_had_it_run(
+    queue: Queue, worker: Worker, refunds: Refunds
+) -> None:
+    """Else whoever pays could have the jobs of others run first, one after the other, for nothing."""
+    await queue.enqueue(new_job(lane=Lane.ANONYMOUS, subject="friend"))
+    await queue.enqueue(job := new_job(lane=Lane.ANONYMOUS, subject="friend"))
+    paid = [new_job(lane=Lane.PAID, subject=f"paid {number}", digest=job.digest) for number in range(2)]
+    await queue.enqueue(paid[0])
+    batch = await worker.claim()
+    assert batch.jobs[0].id == job.id
+    await queue.enqueue(paid[1])
+    for each in paid:
+        await queue.cancel(each.id)
+    assert await given_back(refunds) == {paid[1].charge_id: paid[1].price}
+    assert [(await queue.get(job.id)).started_at is not None for job in paid] == [True, False]
+
+
 async def test_when_time_runs_out_both_get_their_units_back(
     queue: Queue, refunds: Refunds, clock: Clock, pair: tuple[NewJob, NewJob]
 ) -> None:

@@ -129,10 +129,16 @@ end
 -- renewal are answered from it. `alone`: the caller knows that nobody follows.
 local function close(job, state, changes, alone)
   local was, leader = job.state, leader_of(job)
-  if was == 'following' and leader then part(leader, job) end
+  local begun = was == 'running'
+  if was == 'following' and leader then
+    -- Who has moved ahead what runs by now has had it run: else whoever pays could have others' jobs run first, for nothing.
+    local its_state, started = unpack(call('HMGET', key('job', leader), 'state', 'started'))
+    if state == 'cancelled' and job.billed and its_state == 'running' then begun, changes.started = true, started or now_text end
+    part(leader, job)
+  end
   changes.state, changes.finished = state, now_text
   change(job, changes)
-  if state == 'failed' or state == 'expired' or (state == 'cancelled' and was ~= 'running') then refund(job) end
+  if state == 'failed' or state == 'expired' or (state == 'cancelled' and not begun) then refund(job) end
   if leader ~= job.id then return end
   if state == 'succeeded' or state == 'failed' then
     call('HDEL', flight(job))
