@@ -34,6 +34,12 @@ print(json.dumps({"code": code, "modules": list(sys.modules)}))
 """
 
 
+def seconds_to_import(modules: str) -> float:
+    """Processor time of an interpreter that does nothing else."""
+    timed = f"import time, {modules}; print(time.process_time())"
+    return float(subprocess.run([sys.executable, "-c", timed], capture_output=True, text=True, check=True).stdout)
+
+
 def probe(*arguments: str) -> tuple[int, list[str], float]:
     """Run one command in a fresh interpreter: its exit code, what it imported, and the processor time it took."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -86,11 +92,12 @@ def test_what_does_not_compute_imports_nothing_heavy(arguments: list[str]) -> No
     assert not [name for name in SLOW_TO_IMPORT if name in modules]
 
 
-def test_submit_starts_in_less_than_half_a_second() -> None:
-    # Processor time, because what else runs on this machine is not under test; the best of three, because it warms caches.
+def test_submit_starts_in_little_more_than_its_libraries_take_to_import() -> None:
+    # Processor time, too, doubles beside other tests, so it is compared, the best of three; 1.7 to 2.3 times were seen.
     runs = [probe("submit", "a star", "-m", "m", "--url", NOBODY) for _ in range(3)]
     assert {code for code, _, _ in runs} == {3}
-    assert min(seconds for _, _, seconds in runs) < 0.5
+    imports = [seconds_to_import("click, httpx, rich.progress") for _ in range(3)]
+    assert min(seconds for _, _, seconds in runs) < 3 * min(imports)
 
 
 def test_planning_loads_neither_a_model_library_nor_that_of_kubernetes() -> None:
