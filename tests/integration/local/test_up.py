@@ -198,15 +198,15 @@ def test_another_redis_may_be_used(small: Path, tmp_path: Path, redis_url_any: s
         assert not [word for word in shown if redis_url_any in word], "everybody could read the password in it"
 
 
+def ended_with(small: Path, state: Path, redis_url: str) -> subprocess.CompletedProcess[str]:
+    """What a start with this Redis came to, and said."""
+    command = UpProcess(small, state, more=["--redis-url", redis_url]).command
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
 def test_a_redis_that_does_not_answer_is_one_line_without_its_password(small: Path, tmp_path: Path) -> None:
     url = f"redis://:secret@127.0.0.1:{unused_port()}/0"
-    shown = subprocess.run(
-        UpProcess(small, tmp_path, more=["--redis-url", url]).command,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    shown = ended_with(small, tmp_path, url)
     assert shown.returncode == 16
     assert "no Redis answers at 127.0.0.1" in shown.stderr
     assert "secret" not in shown.stderr + shown.stdout
@@ -216,13 +216,7 @@ def test_a_redis_that_throws_jobs_away_is_refused(small: Path, tmp_path: Path, r
     with Redis.from_url(redis_url_any) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         try:
-            shown = subprocess.run(
-                UpProcess(small, tmp_path, more=["--redis-url", redis_url_any]).command,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=60,
-            )
+            shown = ended_with(small, tmp_path, redis_url_any)
         finally:
             client.config_set("maxmemory-policy", "noeviction")
     assert shown.returncode == 16

@@ -132,8 +132,10 @@ local function close(job, state, changes, alone)
   local begun = was == 'running'
   if was == 'following' and leader then
     -- Who has moved ahead what runs by now has had it run: else whoever pays could have others' jobs run first, for nothing.
-    local its_state, started = unpack(call('HMGET', key('job', leader), 'state', 'started'))
-    if state == 'cancelled' and job.billed and its_state == 'running' then begun, changes.started = true, started or now_text end
+    if state == 'cancelled' and job.billed then
+      local its_state, started = unpack(call('HMGET', key('job', leader), 'state', 'started'))
+      if its_state == 'running' then begun, changes.started = true, started or now_text end
+    end
     part(leader, job)
   end
   changes.state, changes.finished = state, now_text
