@@ -53,6 +53,7 @@ class Pipelining:
         self._waiting: list[_Passenger] = []
         self._trips: set[asyncio.Task[None]] = set()
         self._under_way = 0
+        """Callers whose commands have set out."""
 
     async def send(self, *words: str | int | bytes) -> Any:
         """The command's answer. A caller that is cancelled does not take its command back.
@@ -85,15 +86,15 @@ class Pipelining:
     async def _travel(self) -> None:
         try:
             while self._waiting:
-                # Some are left for the trip that has not set out: else all travel in one, and the two never overlap.
-                share = math.ceil(len(self._waiting) / (_TRIPS - self._under_way))
+                # No more than their share of all who ask: of a long and a short trip, one would wait for the other.
+                share = math.ceil((len(self._waiting) + self._under_way) / _TRIPS)
                 seats = min(max(share, _FEW), _SEATS)
                 aboard, self._waiting = self._waiting[:seats], self._waiting[seats:]
-                self._under_way += 1
+                self._under_way += len(aboard)
                 try:
                     await self._carry(aboard)
                 finally:
-                    self._under_way -= 1
+                    self._under_way -= len(aboard)
                     for passenger in aboard:
                         passenger.answer.cancel()  # those that have none, when the loop ends
                 await asyncio.sleep(0)  # let those who have been answered ask again

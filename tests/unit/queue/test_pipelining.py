@@ -17,10 +17,12 @@ class Held(Pipelining):
     def __init__(self) -> None:
         super().__init__(cast(Redis, None))
         self.under_way: list[asyncio.Future[None]] = []
+        self.lengths: list[int] = []
 
     async def _exchange(self, commands: list[bytes]) -> list[Any]:
         answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.under_way.append(answered)
+        self.lengths.append(len(commands))
         await answered
         return [command.split(b"\r\n")[2].decode() for command in commands]
 
@@ -51,3 +53,20 @@ async def test_who_comes_in_the_turn_in_which_all_trips_end_travels_too() -> Non
             answered.set_result(None)
         async with asyncio.timeout(PATIENCE_SECONDS):
             assert await asyncio.gather(*first, last) == ["A", "B", "C"]
+
+
+async def test_a_short_trip_and_a_long_one_become_even() -> None:
+    pipelining = Held()
+    callers = [asyncio.create_task(pipelining.send(f"{number}")) for number in range(2)]
+    await turns(2)
+    callers += [asyncio.create_task(pipelining.send(f"{number}")) for number in range(2, 32)]
+    await turns(2)
+    assert pipelining.lengths == [2, 16], "14 wait for the two, or Redis would have nothing to do but thirty commands"
+    pipelining.under_way[0].set_result(None)
+    callers += [asyncio.create_task(pipelining.send(f"{number}")) for number in range(32, 34)]
+    await turns(6)
+    assert pipelining.lengths == [2, 16, 16]
+    for answered in pipelining.under_way[1:]:
+        answered.set_result(None)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        assert await asyncio.gather(*callers) == [f"{number}" for number in range(34)]
