@@ -25,8 +25,6 @@ _TRIPS = 2
 """Pipelines under way at one time: Redis works on one while this process reads the answers of the other."""
 _SEATS = 64
 """The most commands in one pipeline."""
-_FEW = 8
-"""Not worth two pipelines."""
 
 _SHARED = 16
 """The most callers that one script works for: it keeps all others waiting meanwhile."""
@@ -88,7 +86,7 @@ class Pipelining:
             while self._waiting:
                 # No more than their share of all who ask: of a long and a short trip, one would wait for the other.
                 share = math.ceil((len(self._waiting) + self._under_way) / _TRIPS)
-                seats = min(max(share, _FEW), _SEATS)
+                seats = min(share, _SEATS)
                 aboard, self._waiting = self._waiting[:seats], self._waiting[seats:]
                 self._under_way += len(aboard)
                 try:
