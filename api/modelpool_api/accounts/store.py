@@ -23,10 +23,12 @@ KNOWN_SECONDS = 5.0
 _REMEMBERED = 10_000
 _ROTATE = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
-redis.call('HSET', KEYS[1], 'previous', redis.call('HGET', KEYS[1], 'digest'), 'digest', ARGV[1], 'until', ARGV[2])
+local before = redis.call('HGET', KEYS[1], 'digest')
+if before ~= ARGV[1] then redis.call('HSET', KEYS[1], 'previous', before, 'digest', ARGV[1], 'until', ARGV[2]) end
 return redis.call('HGETALL', KEYS[1])
 """
-"""One step: a key that is revoked meanwhile does not come back, and of two rotations neither undoes the other."""
+"""One step: a key that is revoked meanwhile does not come back, and of two rotations neither undoes the other. It may be sent
+again when its reply was lost: the new secret does not become the one before."""
 
 
 class KeyNotFound(NotFound):

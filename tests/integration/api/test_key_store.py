@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -87,3 +88,25 @@ async def test_of_two_rotations_at_one_moment_both_new_secrets_open(keys: KeySto
         found = await keys.find(each)
         assert found is not None
         assert found.id == record.subject
+
+
+@pytest.mark.usefixtures("every_reply_is_lost_once")
+async def test_a_rotation_whose_answer_was_lost_leaves_the_old_secret_its_grace(keys: KeyStore) -> None:
+    record, before = await keys.create("issued", "studio", "paid")
+    _, after = await keys.rotate(record.id, GRACE_MS)
+    for each in (before, after):
+        found = await keys.find(each)
+        assert found is not None
+        assert found.id == record.subject
+
+
+@pytest.fixture
+def every_reply_is_lost_once(client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client sends every script again, as it does by itself when a connection ends before the answer came."""
+    send = client.evalsha
+
+    async def sent_twice(*args: Any, **options: Any) -> Any:
+        await send(*args, **options)
+        return await send(*args, **options)
+
+    monkeypatch.setattr(client, "evalsha", sent_twice)
