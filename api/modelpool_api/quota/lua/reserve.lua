@@ -63,7 +63,7 @@ local nth = ring and stands[#names]
 -- The place in the ring that the same request has been given before.
 local function place_before() return math.max(0, tonumber(nth or 0) - 1) end
 
-if before then
+if before and before ~= charge then
   -- What another request has paid for is not this one's.
   if its_body ~= body then return without_charge({'conflict', now, seen}) end
   -- The same request again. It costs no units, but work.

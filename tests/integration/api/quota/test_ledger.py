@@ -62,6 +62,16 @@ async def test_a_reservation_whose_reply_was_lost_is_taken_once(ledger: Ledger) 
     assert (again.balance.remaining, again.nth) == (first.balance.remaining, first.nth) == (3, 0)
 
 
+async def test_a_reservation_under_a_key_whose_reply_was_lost_repeats_nobody_and_goes_back_at_once(
+    ledger: Ledger,
+) -> None:
+    lost = charge(2, repeat="key")
+    taken = [await ledger.reserve(lost, VISITOR) for _ in range(2)]
+    assert [(one.charge, one.known, one.balance.remaining) for one in taken] == [(lost.id, False, 3)] * 2
+    assert await ledger.release(lost.id)
+    assert await left(ledger, ("visitor", 5)) == 5
+
+
 async def test_five_hundred_at_the_limit_admit_exactly_the_rest(client: Redis, clock: Clock) -> None:
     replicas = [make_ledger(client, clock), make_ledger(client, clock)]
     allowed = under(("visitor", 50), ("network", 1000))
