@@ -14,6 +14,7 @@ from modelpool_api.identity.ring import DayKey
 from modelpool_api.identity.signals import Signals
 
 VERSION = 1
+_YEAR_10000_MS = 253_402_300_800_000
 _LONGEST = 64
 
 
@@ -80,14 +81,14 @@ _OPTIONAL = ("device", "fingerprint", "visitor")
 def _read(number: int, line: str) -> Sighting | BrokenLine:
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return BrokenLine(number, "is no JSON: it was cut off, or is of another log")
     if not isinstance(found, dict):
         return BrokenLine(number, "is no JSON object")
     if found.get("v") != VERSION:
         return BrokenLine(number, f"has the version {found.get('v')!r}; this program reads version {VERSION}")
     at = found.get("at")
-    if not isinstance(at, int) or isinstance(at, bool) or at < 0:
+    if not isinstance(at, int) or isinstance(at, bool) or not 0 <= at < _YEAR_10000_MS:
         return BrokenLine(number, "lacks 'at', the time in Unix milliseconds")
     for name in (*_NEEDED, *(name for name in _OPTIONAL if name in found)):
         value = found.get(name)

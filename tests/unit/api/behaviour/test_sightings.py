@@ -68,6 +68,8 @@ def test_what_is_written_is_read_back(seen: list[Sighting]) -> None:
         ({"v": 2}, "version 2"),
         ({"at": None}, "'at'"),
         ({"at": True}, "'at'"),
+        ({"at": 10**15}, "'at'"),
+        ({"at": 10**20}, "'at'"),
         ({"who": ""}, "'who'"),
         ({"words": 7}, "'words'"),
         ({"network": None}, "'network'"),
@@ -86,7 +88,9 @@ def test_a_broken_line_says_which_it_is_and_what_is_wrong(change: dict[str, obje
     assert says in second.message
 
 
-@pytest.mark.parametrize("line", ["{", "[]", "null", "12", '{"v":1,"at":5,"who":"a', "GET / 200", "\x00"])
+@pytest.mark.parametrize(
+    "line", ["{", "[]", "null", "12", '{"v":1,"at":5,"who":"a', "GET / 200", "\x00", "[" * 200_000]
+)
 def test_what_is_no_line_of_ours_at_all_is_broken_too(line: str) -> None:
     (found,) = read_lines([line])
     assert isinstance(found, BrokenLine)
