@@ -43,7 +43,7 @@ class KeyView(Shown):
     plan: str
     created_at: str
     key: str | None = Field(None, description="Only when it was just made: shown once.", repr=False)
-    previous_until: str | None = Field(None, description="Until when the secret before the last rotation works.")
+    previous_until: str | None = Field(None, description="Until when an earlier secret works.")
 
 
 class KeyList(Shown):

@@ -48,9 +48,8 @@ class KeyRecord:
     plan: str
     created_at: int
     digest: str
-    previous: str = ""
-    """Digest of the secret before the last rotation, good until ``previous_until``."""
-    previous_until: int = 0
+    earlier: tuple[tuple[str, int], ...] = ()
+    """Digests of the secrets before it that still had a grace at the last rotation, each with when that ends."""
 
     @property
     def subject(self) -> str:
@@ -60,6 +59,6 @@ class KeyRecord:
     def opens_with(self, secret: str, now_ms: int) -> bool:
         """Whether ``secret`` is this key's. Takes as long for a near miss as for nonsense."""
         offered = digest(secret)
-        now_good = hmac.compare_digest(self.digest, offered)
-        before_good = hmac.compare_digest(self.previous, offered) and now_ms < self.previous_until
-        return now_good or before_good
+        good = [hmac.compare_digest(self.digest, offered)]
+        good += [hmac.compare_digest(old, offered) and now_ms < until for old, until in self.earlier]
+        return any(good)

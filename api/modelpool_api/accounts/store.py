@@ -22,13 +22,30 @@ KNOWN_SECONDS = 5.0
 """How long a process trusts what it has read: so long may a revoked key still work."""
 _REMEMBERED = 10_000
 _ROTATE = """
-if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
-local before = redis.call('HGET', KEYS[1], 'digest')
-if before ~= ARGV[1] then redis.call('HSET', KEYS[1], 'previous', before, 'digest', ARGV[1], 'until', ARGV[2]) end
+local before, earlier = unpack(redis.call('HMGET', KEYS[1], 'digest', 'earlier'))
+if not before then return {} end
+if before ~= ARGV[1] then
+  local now, ends, kept = tonumber(ARGV[2]), tonumber(ARGV[3]), {}
+  for digest, its in (before .. ' ' .. ARGV[3] .. ' ' .. (earlier or '')):gmatch('(%x+) (%d+)') do
+    its = math.min(tonumber(its), ends)
+    if its > now then kept[#kept + 1] = digest .. ' ' .. string.format('%d', its) end
+  end
+  redis.call('HSET', KEYS[1], 'digest', ARGV[1], 'earlier', table.concat(kept, ' '))
+end
 return redis.call('HGETALL', KEYS[1])
 """
 """One step: a key that is revoked meanwhile does not come back, and of two rotations neither undoes the other. It may be sent
-again when its reply was lost: the new secret does not become the one before."""
+again when its reply was lost: the new secret does not become the one before. Whose answer was lost on the way to whoever asked
+asks again, so each earlier secret keeps its own grace, but none more than the last one asked for gives."""
+
+_REVOKE = """
+if redis.call('DEL', KEYS[1]) == 1 then
+  redis.call('SREM', KEYS[2], ARGV[1])
+  redis.call('SET', KEYS[3], ARGV[2], 'PX', 60000)
+end
+return redis.call('GET', KEYS[3]) == ARGV[2]
+"""
+"""Whether this call has ended the key, also when it is sent again because its reply was lost."""
 
 
 class KeyNotFound(NotFound):
@@ -83,15 +100,16 @@ class KeyStore:
         return record, key_text(id, secret)
 
     async def rotate(self, id: str, grace_ms: int) -> tuple[KeyRecord, str]:
-        """A new secret for the same key; the old one works for another ``grace_ms``.
+        """A new secret for the same key; the old one works for another ``grace_ms``, those before it no longer than that.
 
         :raises KeyNotFound: no such key.
         """
         secret = secrets.token_urlsafe(24)
         client = await self._client()
         with unavailable():
-            script = AsyncScript(client, _ROTATE)
-            fields = await script(keys=[record_key(id)], args=[digest(secret), self._now_ms() + grace_ms])
+            rotate = AsyncScript(client, _ROTATE)
+            now = self._now_ms()
+            fields = await rotate(keys=[record_key(id)], args=[digest(secret), now, now + grace_ms])
         self._known.pop(id, None)
         if not fields:
             raise _absent(id)
@@ -104,10 +122,9 @@ class KeyStore:
         """
         client = await self._client()
         with unavailable():
-            pipe = client.pipeline(transaction=True)
-            _ = pipe.delete(record_key(id))
-            _ = pipe.srem(f"{PREFIX}:keys", id)
-            removed, _ = await pipe.execute()
+            revoke = AsyncScript(client, _REVOKE)
+            keys = [record_key(id), f"{PREFIX}:keys", f"{PREFIX}:revoked:{id}"]
+            removed = await revoke(keys=keys, args=[id, secrets.token_urlsafe(9)])
         self._known.pop(id, None)
         if not removed:
             raise _absent(id)
@@ -174,6 +191,7 @@ def new_id() -> str:
 
 def _record(id: str, found: Mapping[Any, Any]) -> KeyRecord:
     fields = {str(name): str(value) for name, value in found.items()}
+    earlier = iter(fields.get("earlier", "").split())
     return KeyRecord(
         id=id,
         kind="account" if fields["kind"] == "account" else "issued",
@@ -181,8 +199,7 @@ def _record(id: str, found: Mapping[Any, Any]) -> KeyRecord:
         plan=fields["plan"],
         created_at=int(fields["created"]),
         digest=fields["digest"],
-        previous=fields["previous"],
-        previous_until=int(fields["until"]),
+        earlier=tuple((old, int(until)) for old, until in zip(earlier, earlier, strict=True)),
     )
 
 
@@ -193,8 +210,6 @@ def _fields(record: KeyRecord) -> Mapping[Any, Any]:
         "plan": record.plan,
         "created": record.created_at,
         "digest": record.digest,
-        "previous": record.previous,
-        "until": record.previous_until,
     }
 
 

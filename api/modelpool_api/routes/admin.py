@@ -175,7 +175,7 @@ def _view(record: KeyRecord, key: str | None = None) -> KeyView:
         plan=record.plan,
         created_at=rfc3339(record.created_at),
         key=key,
-        previous_until=rfc3339(record.previous_until) if record.previous_until else None,
+        previous_until=rfc3339(max(until for _, until in record.earlier)) if record.earlier else None,
     )
 
 

@@ -75,9 +75,11 @@ async def test_a_key_that_is_rotated_while_it_is_revoked_is_gone(keys: KeyStore,
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-async def test_of_two_rotations_at_one_moment_both_new_secrets_open(keys: KeyStore, client: Redis, moment: int) -> None:
-    record, _ = await keys.create("issued", "studio", "paid")
-    made: list[str] = []
+async def test_of_two_rotations_at_one_moment_both_new_secrets_open_and_the_old_one(
+    keys: KeyStore, client: Redis, moment: int
+) -> None:
+    record, before = await keys.create("issued", "studio", "paid")
+    made = [before]
 
     async def rotate() -> None:
         made.append((await keys.rotate(record.id, GRACE_MS))[1])
@@ -98,6 +100,52 @@ async def test_a_rotation_whose_answer_was_lost_leaves_the_old_secret_its_grace(
         found = await keys.find(each)
         assert found is not None
         assert found.id == record.subject
+
+
+@pytest.mark.usefixtures("every_reply_is_lost_once")
+async def test_a_revocation_whose_answer_was_lost_is_one(keys: KeyStore) -> None:
+    record, _ = await keys.create("issued", "studio", "paid")
+    await keys.revoke(record.id)
+    assert await keys.issued() == []
+    with pytest.raises(KeyNotFound):
+        await keys.revoke(record.id)
+
+
+async def test_who_rotates_again_since_the_answer_was_lost_keeps_the_secret_in_use(keys: KeyStore) -> None:
+    record, in_use = await keys.create("issued", "studio", "paid")
+    _, never_seen = await keys.rotate(record.id, GRACE_MS)
+    after, new = await keys.rotate(record.id, GRACE_MS)
+    assert all([await keys.find(key) for key in (in_use, never_seen, new)])
+    assert len(after.earlier) == 2
+
+
+async def test_a_rotation_without_grace_ends_all_earlier_secrets(keys: KeyStore) -> None:
+    record, first = await keys.create("issued", "studio", "paid")
+    _, second = await keys.rotate(record.id, GRACE_MS)
+    after, third = await keys.rotate(record.id, 0)
+    assert [await keys.find(key) for key in (first, second)] == [None, None]
+    assert await keys.find(third) is not None
+    assert after.earlier == ()
+
+
+async def test_an_earlier_secret_keeps_its_own_grace_and_gets_no_more_by_a_later_rotation(client: Redis) -> None:
+    now = 1_000_000
+
+    async def connected() -> Redis:
+        return client
+
+    keys = KeyStore(connected, PLANS, lambda: now)
+    record, first = await keys.create("issued", "studio", "paid")
+    _, second = await keys.rotate(record.id, 1_000)
+    _, third = await keys.rotate(record.id, 5_000)
+    now += 999
+    assert all([await keys.find(key) for key in (first, second, third)])
+    now += 1
+    assert await keys.find(first) is None
+    assert await keys.find(second) is not None
+    _, _ = await keys.rotate(record.id, 10)
+    now += 10
+    assert [await keys.find(key) for key in (first, second, third)] == [None] * 3
 
 
 @pytest.fixture
