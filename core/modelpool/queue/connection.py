@@ -51,6 +51,8 @@ def _pool(url: str, max_connections: int) -> BlockingConnectionPool:
         "max_connections": max_connections,
         "timeout": 5,
         "decode_responses": True,
+        # Bytes that are no text are damage of one value: strictly read, they fail everybody whose commands travel along.
+        "encoding_errors": "replace",
         "socket_timeout": 5,
         "socket_connect_timeout": 2,
         "health_check_interval": 15,

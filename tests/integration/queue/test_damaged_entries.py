@@ -10,7 +10,7 @@ from modelpool.queue.listing import JobList
 from modelpool.queue.port import HotModel
 from modelpool.queue.redis import RedisQueue
 from modelpool.queue.rules import WORKER_LOST
-from support.queues import POOL, Clock, Worker, new_job, refunded
+from support.queues import POOL, Clock, Worker, new_job, new_result, refunded
 
 SAME = "5a" * 32
 DUE = POOL.key("due")
@@ -200,3 +200,16 @@ async def test_a_virtual_time_that_is_none_counts_as_none(client: Redis, queue: 
     await queue.enqueue(new_job(subject="bob"))
     batch = await Worker(queue, HotModel("cold", 1), ONE).claim()
     assert [job.id for job in batch.jobs] == [cold.id]
+
+
+@pytest.mark.parametrize("field", ["body", "subject", "model", "trace"])
+async def test_a_value_that_is_no_text_stops_nobody(client: Redis, clock: Clock, queue: RedisQueue, field: str) -> None:
+    for name in ("damaged", "well"):
+        await queue.enqueue(new_job(id=name, subject=name))
+    await client.hset(POOL.key("job", "damaged"), field, b"\xff")
+    assert "well" in {job.id async for page in JobList(POOL, client).pages() for job in page}
+    batch = await queue.claim("w", "slot", [HotModel("flux", 4)])
+    assert batch is not None
+    assert "well" in {job.id for job in batch.jobs}
+    await QueueCheck(POOL, client, now=clock).check(repair=True)
+    assert await queue.finish(batch.lease, "well", new_result())

@@ -94,3 +94,11 @@ async def test_when_redis_is_away_every_caller_hears_of_it() -> None:
     answers = await asyncio.gather(*(pipelining.send("PING") for _ in range(3)), return_exceptions=True)
     assert [type(answer).__name__ for answer in answers] == ["ConnectionError"] * 3
     await client.aclose()
+
+
+async def test_an_answer_that_is_no_text_fails_nobody_who_travels_along(client: Redis) -> None:
+    await client.set("damaged", b"\xff")
+    pipelining = Pipelining(client)
+    names = ["other", "damaged", "other", "damaged", "other", "other"]
+    answers = await asyncio.gather(*(pipelining.send("GET" if name == "damaged" else "ECHO", name) for name in names))
+    assert answers == ["\ufffd" if name == "damaged" else name for name in names]
