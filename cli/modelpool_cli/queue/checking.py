@@ -15,13 +15,19 @@ EXAMPLES = 3
 
 
 async def check_queues(place: Place, shown: Shown, *, repair: bool) -> Exit:
-    """Check every pool, and mend what is wrong if so asked."""
-    reports = [await QueueCheck(pool, place.client).check(repair=repair) for pool in place.pools]
-    if shown.as_json:
-        shown.json([_json(report) for report in reports])
-    else:
-        for report in reports:
-            _tell(report, shown, repair=repair)
+    """Check every pool, and mend what is wrong if so asked.
+
+    :raises QueueUnavailable: Redis went away; what was found before, and mended, is told all the same: nobody finds it again.
+    """
+    reports: list[Report] = []
+    try:
+        for pool in place.pools:
+            reports.append(await QueueCheck(pool, place.client).check(repair=repair))
+            if not shown.as_json:
+                _tell(reports[-1], shown, repair=repair)
+    finally:
+        if shown.as_json:
+            shown.json([_json(report) for report in reports])
     return Exit.FAILED if any(report.findings for report in reports) else Exit.OK
 
 

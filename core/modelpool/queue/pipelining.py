@@ -21,7 +21,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from modelpool.queue.packing import Words, command, packed
 from modelpool.queue.patience import answered_in_time
 
-_TRIPS = 2
+TRIPS = 2
 """Pipelines under way at one time: Redis works on one while this process reads the answers of the other."""
 _SEATS = 64
 """The most commands in one pipeline."""
@@ -76,7 +76,7 @@ class Pipelining:
         loop = asyncio.get_running_loop()
         passenger = _Passenger(len(words), packed(words), loop.create_future(), loop.time(), head)
         self._waiting.append(passenger)
-        if len(self._trips) < _TRIPS:
+        if len(self._trips) < TRIPS:
             trip = asyncio.create_task(self._travel())
             self._trips.add(trip)
         return await passenger.answer
@@ -85,7 +85,7 @@ class Pipelining:
         try:
             while self._waiting:
                 # No more than their share of all who ask: of a long and a short trip, one would wait for the other.
-                share = math.ceil((len(self._waiting) + self._under_way) / _TRIPS)
+                share = math.ceil((len(self._waiting) + self._under_way) / TRIPS)
                 seats = min(share, _SEATS)
                 aboard, self._waiting = self._waiting[:seats], self._waiting[seats:]
                 self._under_way += len(aboard)
@@ -159,8 +159,11 @@ def _parts(group: list[_Passenger], answer: Any) -> Sequence[Any]:
     """What concerns each."""
     if group[0].head is None:
         return [answer]
-    parts: Sequence[Any] = [answer] * len(group) if isinstance(answer, Exception) else answer
-    return parts
+    if isinstance(answer, list) and len(answer) == len(group):
+        return answer
+    if not isinstance(answer, Exception):
+        answer = ResponseError(f"{len(group)} callers got no answer each, but {answer!r}")
+    return [answer] * len(group)
 
 
 async def _ask(connection: AbstractConnection, commands: list[bytes]) -> list[Any]:

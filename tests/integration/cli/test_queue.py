@@ -14,6 +14,7 @@ from redis import Redis
 
 from modelpool.documents import POOLS_KEY
 from modelpool.jobs import JobError, JobRecord, JobState, Lane, NewJob
+from modelpool.queue.check import QueueCheck, Report
 from modelpool.queue.connection import connect
 from modelpool.queue.listing import PAGE
 from modelpool.queue.port import FailureKind, HotModel
@@ -342,6 +343,32 @@ class TestRedisThatGoesAwayMidway:
         retried, left = result.stdout.splitlines()
         assert retried.startswith(f"{POOL.short_id}-")
         assert (retried.endswith(" queued"), left) == (True, "Not done for 2 jobs.")
+
+    @pytest.mark.parametrize("form", [(), ("--json",)], ids=["for people", "for programs"])
+    def test_of_pools(
+        self, stage: Stage, server: RedisProcess, form: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is mended is not found again."""
+        stage.put(job_of_pool())
+        other = PoolRef("team", "other")
+        with Redis.from_url(stage.url) as client:
+            client.hset(POOLS_KEY, other.short_id, str(other))
+            client.delete(POOL.key("line", "free", "flux"))
+        checks, calls = QueueCheck.check, count(1)
+
+        async def check(*args: Any, **options: Any) -> Report:
+            if next(calls) == 2:
+                server.kill()
+            return await checks(*args, **options)
+
+        monkeypatch.setattr(QueueCheck, "check", check)
+        result = stage.run("check", "--repair", *form)
+        self.ends_unreachable(result)
+        if form:
+            (report,) = json.loads(result.stdout)
+            assert (report["pool"], [finding["mended"] for finding in report["findings"]][:1]) == (str(POOL), [True])
+        else:
+            assert "put in its place" in result.stdout
 
 
 class TestRetry:

@@ -77,6 +77,21 @@ async def test_what_cannot_be_sent_fails_only_the_one_who_asked_for_it(client: R
     assert (answers[0], answers[2], answers[3], answers[5]) == ("before", "after", "one", "other")
 
 
+@pytest.mark.parametrize("answer", ["'one for all'", "{'more', 'than', 'there', 'are', 'callers'}", "false"])
+async def test_a_script_that_does_not_answer_each_is_an_error_to_all_of_them_and_to_nobody_else(
+    client: Redis, answer: str
+) -> None:
+    pipelining = Pipelining(client)
+    script = await client.script_load(f"return {answer}")
+    answers: list[Any] = await asyncio.gather(
+        *(pipelining.send_together(("EVALSHA", script, 0), (f"{number}",)) for number in range(4)),
+        pipelining.send("ECHO", "other"),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in answers[:4]] == [ResponseError] * 4
+    assert answers[4] == "other"
+
+
 async def test_a_caller_that_is_cancelled_holds_up_nobody(client: Redis) -> None:
     pipelining = Pipelining(client)
     gone, other = (asyncio.create_task(pipelining.send("ECHO", name)) for name in ("gone", "other"))
