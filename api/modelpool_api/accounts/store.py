@@ -22,15 +22,17 @@ KNOWN_SECONDS = 5.0
 """How long a process trusts what it has read: so long may a revoked key still work."""
 _REMEMBERED = 10_000
 _ROTATE = """
-local before, earlier = unpack(redis.call('HMGET', KEYS[1], 'digest', 'earlier'))
+local before, previous, untils = unpack(redis.call('HMGET', KEYS[1], 'digest', 'previous', 'until'))
 if not before then return {} end
 if before ~= ARGV[1] then
-  local now, ends, kept = tonumber(ARGV[2]), tonumber(ARGV[3]), {}
-  for digest, its in (before .. ' ' .. ARGV[3] .. ' ' .. (earlier or '')):gmatch('(%x+) (%d+)') do
-    its = math.min(tonumber(its), ends)
-    if its > now then kept[#kept + 1] = digest .. ' ' .. string.format('%d', its) end
+  local now, latest, digests, ends = tonumber(ARGV[2]), tonumber(ARGV[3]), {}, {}
+  local next_end = (ARGV[3] .. ' ' .. untils):gmatch('%d+')
+  for digest in (before .. ' ' .. previous):gmatch('%x+') do
+    local its = math.min(tonumber(next_end()), latest)
+    if its > now then digests[#digests + 1], ends[#ends + 1] = digest, string.format('%d', its) end
   end
-  redis.call('HSET', KEYS[1], 'digest', ARGV[1], 'earlier', table.concat(kept, ' '))
+  redis.call('HSET', KEYS[1], 'digest', ARGV[1], 'previous', table.concat(digests, ' '),
+    'until', ends[1] and table.concat(ends, ' ') or 0)
 end
 return redis.call('HGETALL', KEYS[1])
 """
@@ -191,7 +193,6 @@ def new_id() -> str:
 
 def _record(id: str, found: Mapping[Any, Any]) -> KeyRecord:
     fields = {str(name): str(value) for name, value in found.items()}
-    earlier = iter(fields.get("earlier", "").split())
     return KeyRecord(
         id=id,
         kind="account" if fields["kind"] == "account" else "issued",
@@ -199,17 +200,20 @@ def _record(id: str, found: Mapping[Any, Any]) -> KeyRecord:
         plan=fields["plan"],
         created_at=int(fields["created"]),
         digest=fields["digest"],
-        earlier=tuple((old, int(until)) for old, until in zip(earlier, earlier, strict=True)),
+        earlier=tuple(zip(fields["previous"].split(), map(int, fields["until"].split()), strict=False)),
     )
 
 
 def _fields(record: KeyRecord) -> Mapping[Any, Any]:
+    """Of a new one, which has no earlier secrets."""
     return {
         "kind": record.kind,
         "name": record.name,
         "plan": record.plan,
         "created": record.created_at,
         "digest": record.digest,
+        "previous": "",
+        "until": 0,
     }
 
 
