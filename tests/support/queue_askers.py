@@ -102,11 +102,8 @@ class Askers(CrowdTwins):
         """What became of an enqueue. Returns the job unless another stands for it."""
         if answer is IdempotencyConflict or answer.record.id != job.id:
             return None
-        if answer.record.leader is not None:
-            if not self.model.job(job.id).billed:
-                self.owing.add(job.id)
-            elif job.lane is not Lane.PAID:  # which moves jobs within the paid line only
-                self.turns[answer.record.leader] = job.subject
+        if answer.record.leader is not None and not self.model.job(job.id).billed:
+            self.owing.add(job.id)
         self.asked[job.id] = job
         return job
 
@@ -194,12 +191,12 @@ class Askers(CrowdTwins):
             and (self.model.position(other) or 0) < position
         ]
         assert len(ahead) == position
-        # Who lifts a leader has given a turn for it; paid is paid. A follower that was promoted waits no longer than the
-        # next one would, which owes nothing yet: so that is nobody's turn.
+        # Who lifts a leader, or lends it a turn, has given that turn for it; paid is paid. A follower that was promoted waits
+        # no longer than the next one would, which owes nothing yet: so that is nobody's turn.
         users = Counter(
-            self.turns.get(record.id, record.subject)
+            waiting.debtor
             for record in ahead
-            if self.model.job(record.id).line == "free" and record.id not in self.owing
+            if (waiting := self.model.job(record.id)).line == "free" and record.id not in self.owing
         )
         assert all(count <= 1 for count in users.values()), users
 

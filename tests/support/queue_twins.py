@@ -51,8 +51,6 @@ class QueueTwins(RuleBasedStateMachine):
         self.batches: list[Batch] = []
         self.refunded: Counter[str] = Counter()
         self.last_refund = "-"
-        self.turns: dict[str, str] = {}
-        """By leader: the user whose follower lifted it last."""
         self.owing: set[str] = set()
         """Who joined without lifting, so that it costs virtual time only when promoted."""
         self.names = 0
