@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
+from modelpool_api.accounts.keys import KeyRecord
 from modelpool_api.accounts.store import KeyNotFound, KeyStore
 from modelpool_api.context import unix_ms
 from modelpool_api.policy import Plan
@@ -40,6 +41,14 @@ def disturbed(client: Redis, moment: int, happens: Callable[[], Awaitable[object
         return client
 
     return KeyStore(connected, PLANS, unix_ms)
+
+
+async def all_open(keys: KeyStore, record: KeyRecord, made: Sequence[str]) -> None:
+    """Each of these is a key of the record's."""
+    for each in made:
+        found = await keys.find(each)
+        assert found is not None
+        assert found.id == record.subject
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -86,20 +95,14 @@ async def test_of_two_rotations_at_one_moment_both_new_secrets_open_and_the_old_
 
     after, key = await disturbed(client, moment, rotate).rotate(record.id, GRACE_MS)
     assert (after.name, after.plan, after.created_at) == (record.name, record.plan, record.created_at)
-    for each in [*made, key]:
-        found = await keys.find(each)
-        assert found is not None
-        assert found.id == record.subject
+    await all_open(keys, record, [*made, key])
 
 
 @pytest.mark.usefixtures("every_reply_is_lost_once")
 async def test_a_rotation_whose_answer_was_lost_leaves_the_old_secret_its_grace(keys: KeyStore) -> None:
     record, before = await keys.create("issued", "studio", "paid")
     _, after = await keys.rotate(record.id, GRACE_MS)
-    for each in (before, after):
-        found = await keys.find(each)
-        assert found is not None
-        assert found.id == record.subject
+    await all_open(keys, record, [before, after])
 
 
 @pytest.mark.usefixtures("every_reply_is_lost_once")
@@ -115,7 +118,7 @@ async def test_who_rotates_again_since_the_answer_was_lost_keeps_the_secret_in_u
     record, in_use = await keys.create("issued", "studio", "paid")
     _, never_seen = await keys.rotate(record.id, GRACE_MS)
     after, new = await keys.rotate(record.id, GRACE_MS)
-    assert all([await keys.find(key) for key in (in_use, never_seen, new)])
+    await all_open(keys, record, [in_use, never_seen, new])
     assert len(after.earlier) == 2
 
 
@@ -139,7 +142,7 @@ async def test_an_earlier_secret_keeps_its_own_grace_and_gets_no_more_by_a_later
     _, second = await keys.rotate(record.id, 1_000)
     _, third = await keys.rotate(record.id, 5_000)
     now += 999
-    assert all([await keys.find(key) for key in (first, second, third)])
+    await all_open(keys, record, [first, second, third])
     now += 1
     assert await keys.find(first) is None
     assert await keys.find(second) is not None
